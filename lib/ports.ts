@@ -116,6 +116,17 @@ export interface Store {
     options?: RequestOptions,
   ): Promise<void>;
   /**
+   * Copies an object within the store, without its bytes passing through here; `metadata` takes the
+   * place of the original's. Refused when the source is absent or no longer has `fromEtag`.
+   */
+  copy(
+    from: string,
+    fromEtag: string,
+    to: string,
+    metadata: Metadata,
+    options?: RequestOptions,
+  ): Promise<WriteResult>;
+  /**
    * Deletes the object: with `etag`, by `If-Match`, where the store honours that; plainly without.
    * Sent once, never retried.
    */
@@ -174,6 +185,11 @@ export interface RunningCell {
 
 /** Runs supervisors. */
 export interface Cells {
+  /**
+   * Whether there is a supervisor to start, without starting it: rejects with a `SupervisorError`
+   * when there is not.
+   */
+  check(): Promise<void>;
   /** Starts one, or rejects with a `SupervisorError` when there is nothing to start. */
   start(request: CellRequest): Promise<RunningCell>;
 }

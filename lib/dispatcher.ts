@@ -1,0 +1,245 @@
+/**
+ * Fills free slots: with dead claims first, then with the oldest pending specs. Polls the queue when
+ * there is nothing at hand, and waits only when the queue has nothing for this node.
+ */
+import { backoffMs, jitteredMs } from "./core/backoff.ts";
+import type { Candidate } from "./core/candidates.ts";
+import { StoreError } from "./core/store_error.ts";
+import { SupervisorError } from "./core/supervisor_error.ts";
+import { claimPending, type ClaimResult, takeOver } from "./claim.ts";
+import type { Cells } from "./ports.ts";
+import { PendingQueue } from "./pending_queue.ts";
+import type { DeadClaim, Slots } from "./slots.ts";
+import type { Vitals } from "./vitals.ts";
+
+/** How this node looks for work. All times in milliseconds. */
+export interface DispatchSettings {
+  readonly pollIntervalMs: number;
+  /** After so long without work the agent ends; 0 for never. */
+  readonly exitWhenIdleMs: number;
+  /** End as soon as a whole round of the queue has nothing for this node. */
+  readonly once: boolean;
+}
+
+/** Longest time from one sign of life to the next, beyond the waits that are announced. */
+const LOOP_BOUND_MS = 120_000;
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_MAX_MS = 60_000;
+
+export class Dispatcher {
+  readonly #slots: Slots;
+  readonly #cells: Cells;
+  readonly #settings: DispatchSettings;
+  readonly #vitals: Vitals;
+  readonly #drain: AbortSignal;
+  readonly #queue: PendingQueue;
+  #dead: DeadClaim[] = [];
+  #polledMs = -Infinity;
+  /** The last poll gave nothing that could be taken. */
+  #exhausted = false;
+  #takenSincePoll = false;
+  #takenInRound = false;
+  #roundComplete = false;
+  #failures = 0;
+
+  constructor(
+    slots: Slots,
+    cells: Cells,
+    settings: DispatchSettings,
+    drain: AbortSignal,
+  ) {
+    this.#slots = slots;
+    this.#cells = cells;
+    this.#settings = settings;
+    this.#vitals = slots.context.vitals;
+    this.#drain = drain;
+    this.#queue = new PendingQueue(slots.context);
+    drain.addEventListener("abort", () => slots.changed.wake(), { once: true });
+  }
+
+  /** Replaces the dead claims that wait for a slot. */
+  offer(dead: DeadClaim[]): void {
+    this.#dead = dead;
+    if (dead.length > 0) this.#slots.changed.wake();
+  }
+
+  /**
+   * Fills slots until told to drain (resolves to undefined), or until there has been no work for as
+   * long as the settings say (resolves to the reason). Cells may still be running then.
+   */
+  async run(): Promise<string | undefined> {
+    while (!this.#drain.aborted) {
+      if (!this.#slots.free) {
+        this.#vitals.rest("poll");
+        await this.#slots.changed.wait(this.#slots.context.clock, LOOP_BOUND_MS);
+      } else if (this.#slots.pausedMs > 0) {
+        await this.#rest(this.#slots.pausedMs);
+      } else if (await this.#supervisorReady()) {
+        const reason = await this.#step();
+        if (reason !== undefined) return reason;
+      }
+    }
+    this.#vitals.rest("poll");
+    return undefined;
+  }
+
+  /** With a free slot and nothing in the way: starts one claim, or polls, or waits. */
+  async #step(): Promise<string | undefined> {
+    this.#vitals.expect("poll", LOOP_BOUND_MS);
+    if (this.#startTakeover() || await this.#startCandidate()) return undefined;
+    if (!this.#exhausted) {
+      await this.#poll();
+      return undefined;
+    }
+    const reason = this.#idleReason();
+    if (reason !== undefined) {
+      this.#vitals.rest("poll");
+      return reason;
+    }
+    await this.#rest(this.#idleWaitMs());
+    this.#exhausted = false;
+    this.#polledMs = -Infinity;
+    return undefined;
+  }
+
+  #startTakeover(): boolean {
+    const dead = this.#dead.shift();
+    if (dead === undefined) return false;
+    const { id, found } = dead;
+    if (this.#slots.has(id)) return true;
+    const context = this.#slots.context;
+    this.#slots.start(id, () => takeOver(context, id, found), () => {});
+    return true;
+  }
+
+  async #startCandidate(): Promise<boolean> {
+    // What is at hand goes stale, since others work on the same queue.
+    const ageMs = this.#slots.context.clock.monotonic() - this.#polledMs;
+    if (ageMs >= this.#settings.pollIntervalMs) {
+      this.#queue.clear();
+      return false;
+    }
+    try {
+      const candidate = await this.#queue.take((id) => this.#slots.has(id));
+      if (candidate === undefined) {
+        this.#exhausted = !this.#takenSincePoll;
+        return false;
+      }
+      if (!this.#drain.aborted) this.#claim(candidate);
+      return true;
+    } catch (error) {
+      this.#bucketFailed(error);
+      return true;
+    }
+  }
+
+  #claim(candidate: Candidate): void {
+    const { context } = this.#slots;
+    const { id: specId } = candidate;
+    this.#takenSincePoll = this.#takenInRound = true;
+    context.log.emit({ name: "claim-started", specId });
+    this.#slots.start(
+      specId,
+      () => claimPending(context, specId),
+      (result) => this.#noteResult(candidate, result),
+    );
+  }
+
+  #noteResult(candidate: Candidate, result: ClaimResult): void {
+    const { log } = this.#slots.context;
+    const specId = candidate.id;
+    switch (result.kind) {
+      case "held":
+        log.emit({ name: "claim-refused", specId });
+        return this.#queue.held(candidate, this.#settings.pollIntervalMs);
+      case "unknown":
+        log.emit({ name: "claim-unknown", specId });
+        return this.#queue.held(candidate, this.#settings.pollIntervalMs);
+      case "gone":
+      case "foreign":
+        log.emit({ name: "claim-unneeded", specId, cause: result.kind });
+        return this.#queue.gone(candidate);
+      default:
+        this.#queue.claimed(candidate);
+    }
+  }
+
+  async #poll(): Promise<void> {
+    const { clock, log } = this.#slots.context;
+    if (this.#queue.atRoundStart) this.#takenInRound = false;
+    try {
+      const startedMs = clock.monotonic();
+      const summary = await this.#queue.poll(() => this.#vitals.expect("poll", LOOP_BOUND_MS));
+      this.#polledMs = startedMs;
+      this.#takenSincePoll = false;
+      this.#roundComplete = summary.roundComplete;
+      this.#vitals.polled();
+      this.#bucketWorked();
+      log.emit({ name: "poll-finished", ...summary });
+    } catch (error) {
+      this.#bucketFailed(error);
+    }
+  }
+
+  /** Why the agent should end now, when its settings say so. */
+  #idleReason(): string | undefined {
+    const { once, exitWhenIdleMs } = this.#settings;
+    if (this.#slots.unsettled > 0) return undefined;
+    if (once && this.#roundComplete && !this.#takenInRound) return "queue is empty (--once)";
+    return exitWhenIdleMs > 0 && this.#idleMs() >= exitWhenIdleMs
+      ? `no work for ${exitWhenIdleMs} ms`
+      : undefined;
+  }
+
+  #idleMs(): number {
+    return this.#slots.context.clock.monotonic() - this.#slots.changedMs;
+  }
+
+  #idleWaitMs(): number {
+    const { once, exitWhenIdleMs, pollIntervalMs } = this.#settings;
+    const idle = this.#slots.unsettled === 0;
+    if (once && idle) return 0;
+    const intervalMs = jitteredMs(pollIntervalMs, this.#slots.context.entropy.random());
+    return exitWhenIdleMs > 0 && idle
+      ? Math.min(intervalMs, Math.max(0, exitWhenIdleMs - this.#idleMs()))
+      : intervalMs;
+  }
+
+  /** After the supervisor could not be started: whether it is there now, without claiming a spec. */
+  async #supervisorReady(): Promise<boolean> {
+    if (this.#vitals.supervisorFailures === 0) return true;
+    this.#vitals.expect("poll", LOOP_BOUND_MS);
+    try {
+      await this.#cells.check();
+      return true;
+    } catch (error) {
+      if (!(error instanceof SupervisorError)) throw error;
+      this.#slots.supervisorFailed(error);
+      return false;
+    }
+  }
+
+  async #rest(ms: number): Promise<void> {
+    this.#vitals.expect("poll", ms + LOOP_BOUND_MS);
+    await this.#slots.changed.wait(this.#slots.context.clock, ms);
+  }
+
+  #bucketFailed(error: unknown): void {
+    if (!(error instanceof StoreError)) throw error;
+    const { entropy, log } = this.#slots.context;
+    const failures = ++this.#failures;
+    const retryInMs = backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, entropy.random());
+    this.#vitals.bucketFailures.set("poll", failures);
+    log.emit({ name: "bucket-failing", action: "poll", failures, retryInMs, cause: error.message });
+    this.#slots.pause(retryInMs);
+  }
+
+  #bucketWorked(): void {
+    this.#slots.storeRecovered();
+    if (this.#failures === 0) return;
+    const { log } = this.#slots.context;
+    log.emit({ name: "bucket-recovered", action: "poll", failures: this.#failures });
+    this.#failures = 0;
+    this.#vitals.bucketFailures.set("poll", 0);
+  }
+}

@@ -1,0 +1,427 @@
+import { backoffMs } from "./core/backoff.ts";
+import type { QueueKeys } from "./core/keys.ts";
+import {
+  type Commit,
+  compareLease,
+  decodeLease,
+  encodeLease,
+  exited,
+  type Lease,
+  renewed,
+} from "./core/lease.ts";
+import { fenceAtMs, type LeaseTiming, trustEndsMs, trustForWriteMs } from "./core/lease_timing.ts";
+import { StoreError } from "./core/store_error.ts";
+import type {
+  Clock,
+  Entropy,
+  GetResult,
+  Log,
+  Metadata,
+  ObjectHead,
+  Store,
+  UnknownOutcome,
+  WriteResult,
+} from "./ports.ts";
+import type { Vitals } from "./vitals.ts";
+
+/** What carrying out the protocol needs: the ports, and the settings of this node. */
+export interface ClaimContext {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly log: Log;
+  readonly keys: QueueKeys;
+  readonly timing: LeaseTiming;
+  readonly node: string;
+  readonly poolId: string;
+  readonly maxAttempts: number;
+  readonly maxSpecBytes: number;
+  /** Whether the store honours `If-Match` on deletes, as its probe found out. */
+  readonly conditionalDelete: boolean;
+  readonly vitals: Vitals;
+  /** Aborted when the process must end: claims are then left to their leases. */
+  readonly giveUp: AbortSignal;
+  /** Told when the store asks for fewer requests. */
+  throttled(): void;
+}
+
+/** The claim is not, or no longer, this node's to act on: stop, and touch nothing more of it. */
+export class ClaimLost extends Error {
+  override name = "ClaimLost";
+}
+
+/** More than any lease this program writes; a larger object at a lease's key is not a lease. */
+const MAX_LEASE_BYTES = 1024 * 1024;
+const LEASE_WRITE_TRIES = 3;
+const RETRY_BASE_MS = 200;
+const RETRY_MAX_MS = 10_000;
+
+/** What stands at a lease's key. */
+export interface FoundLease {
+  readonly etag: string;
+  /** Undefined when it cannot be read as a lease. */
+  readonly lease: Lease | undefined;
+}
+
+/** Reads the lease of a spec; undefined when there is none. */
+export async function readLease(
+  context: ClaimContext,
+  id: string,
+): Promise<FoundLease | undefined> {
+  const { store, keys, timing } = context;
+  const timeoutMs = timing.requestTimeoutMs;
+  const got = await store.get(keys.lease(id), MAX_LEASE_BYTES, { timeoutMs });
+  if (got.outcome === "absent") return undefined;
+  if (got.outcome === "too-large") return { etag: got.head.etag, lease: undefined };
+  return { etag: got.object.etag, lease: decodeLease(got.object.body) };
+}
+
+/**
+ * Writes the first lease of a claim by `write` (a create, or the replace of a dead lease), and
+ * settles what the reply leaves open. `refused`: another node has it. `unknown`: it could not be
+ * found out; should it have been stored after all, it dies like any other unrenewed lease.
+ */
+export async function acquireLease(
+  context: ClaimContext,
+  lease: Lease,
+  write: (body: Uint8Array) => Promise<WriteResult>,
+): Promise<HeldLease | "refused" | "unknown"> {
+  const { clock, timing } = context;
+  const body = encodeLease(lease);
+  let firstStartedMs: number | undefined;
+  for (let tries = 1; tries <= LEASE_WRITE_TRIES; tries++) {
+    const startedMs = clock.monotonic();
+    const result = await write(body);
+    if (result.outcome === "stored") {
+      return new HeldLease(context, lease, result.etag, startedMs);
+    }
+    // A refusal is final only while no earlier try can have been stored.
+    if (result.outcome === "refused" && firstStartedMs === undefined) return "refused";
+    firstStartedMs ??= startedMs;
+    noteUnknown(context, result);
+    const found = await lookAtLease(context, lease.specId);
+    if (found === "failed") return "unknown";
+    switch (compareLease(found, lease)) {
+      case "this-write":
+      case "own-claim":
+        return new HeldLease(context, lease, found!.etag, firstStartedMs);
+      case "someone-else":
+        return "refused";
+      case "absent":
+        await clock.sleep(timing.renewRetryMs * context.entropy.random(), context.giveUp);
+    }
+  }
+  return "unknown";
+}
+
+async function lookAtLease(
+  context: ClaimContext,
+  id: string,
+): Promise<FoundLease | undefined | "failed"> {
+  try {
+    return await readLease(context, id);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    if (error.kind === "throttled") context.throttled();
+    return "failed";
+  }
+}
+
+function noteUnknown(context: ClaimContext, result: { outcome: string } | UnknownOutcome): void {
+  if (result.outcome === "unknown" && (result as UnknownOutcome).throttled) context.throttled();
+}
+
+/**
+ * A lease this node holds, or held: its writes, one at a time, and the writes that are made under
+ * it. Methods reject with `ClaimLost` when the claim turns out to be another's (or the process
+ * gives up), and with a permanent `StoreError` when the store will never do what is asked.
+ */
+export class HeldLease {
+  readonly #context: ClaimContext;
+  #lease: Lease;
+  #etag: string;
+  #writeStartedMs: number;
+  /** Of the last body sent, stored or not: no two bodies of a claim share one. */
+  #sequence: number;
+  #turn: Promise<unknown> = Promise.resolve();
+  #lost = new AbortController();
+
+  constructor(context: ClaimContext, lease: Lease, etag: string, writeStartedMs: number) {
+    this.#context = context;
+    this.#lease = lease;
+    this.#sequence = lease.sequence;
+    this.#etag = etag;
+    this.#writeStartedMs = writeStartedMs;
+  }
+
+  get id(): string {
+    return this.#lease.specId;
+  }
+
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  /** Aborted once another owner (or nobody's lease) was seen in place of this one. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** When the write that last renewed the lease was started, in monotonic milliseconds. */
+  get renewedMs(): number {
+    return this.#writeStartedMs;
+  }
+
+  /** When killing the cell has to start, in monotonic milliseconds. */
+  get fenceAtMs(): number {
+    return fenceAtMs(this.#context.timing, this.#writeStartedMs);
+  }
+
+  /** When the lease can no longer be relied on, in monotonic milliseconds. */
+  get trustEndsMs(): number {
+    return trustEndsMs(this.#context.timing, this.#writeStartedMs);
+  }
+
+  /** Whether the lease can be relied on for another `forMs`. */
+  trusted(forMs: number): boolean {
+    return !this.#lost.signal.aborted &&
+      this.#context.clock.monotonic() + forMs <= this.trustEndsMs;
+  }
+
+  /** Renews the lease once. */
+  renew(): Promise<"stored" | "lost" | "unknown"> {
+    return this.#write((lease) => lease);
+  }
+
+  /**
+   * Commits an outcome, trying until the store has said yes or no. Resolves when it is stored;
+   * rejects with `ClaimLost` when the claim was another's by then, and nothing may be filed.
+   */
+  commit(commit: Commit): Promise<void> {
+    return this.change((lease) => exited(lease, commit));
+  }
+
+  /**
+   * Changes the lease, trying until the store has said yes or no; also when access is denied, since
+   * an outcome must outlast a policy that is put right again.
+   */
+  async change(change: (lease: Lease) => Lease): Promise<void> {
+    for (let failures = 1;; failures++) {
+      let cause: string | undefined;
+      try {
+        const written = await this.#write(change);
+        if (written === "stored") return;
+        if (written === "lost") this.#assertOngoing();
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        cause = error.message;
+      }
+      await this.#pause(failures, "change the lease", cause);
+    }
+  }
+
+  /** Comes back once the lease can be relied on for another `forMs`, renewing it where needed. */
+  async ensureTrust(forMs: number): Promise<void> {
+    this.#assertOngoing();
+    while (!this.trusted(forMs)) await this.change((lease) => lease);
+  }
+
+  /** Creates an object under the claim. `exists`: the key was taken, perhaps by an earlier try. */
+  async createObject(
+    key: string,
+    body: Uint8Array,
+    metadata: Metadata,
+  ): Promise<{ outcome: "stored"; etag: string } | { outcome: "exists" }> {
+    const result = await this.#guarded(
+      `create ${key}`,
+      (options) => this.#context.store.create(key, body, metadata, options),
+    );
+    return result.outcome === "stored" ? result : { outcome: "exists" };
+  }
+
+  /** Replaces an object under the claim. `refused`: it is not the one of this ETag. */
+  replaceObject(
+    key: string,
+    etag: string,
+    body: Uint8Array,
+    metadata: Metadata,
+  ): Promise<{ outcome: "stored" } | { outcome: "refused" }> {
+    return this.#guarded(
+      `replace ${key}`,
+      (options) => this.#context.store.replace(key, etag, body, metadata, options),
+    );
+  }
+
+  /** Copies an object under the claim. `refused`: the source is not the one of this ETag. */
+  copyObject(
+    from: string,
+    fromEtag: string,
+    to: string,
+    metadata: Metadata,
+  ): Promise<{ outcome: "stored" } | { outcome: "refused" }> {
+    return this.#guarded(
+      `copy ${from}`,
+      (options) => this.#context.store.copy(from, fromEtag, to, metadata, options),
+    );
+  }
+
+  /**
+   * Deletes an object if it still has the ETag. `kept`: it is another one by now. Where the store
+   * does not honour conditional deletes, the object is looked at first, and the deletion rests on
+   * the lease alone.
+   */
+  deleteObject(key: string, etag: string): Promise<"gone" | "kept"> {
+    return this.#delete(key, () => etag);
+  }
+
+  /** Gives the lease up by deleting it. The last act of a claim; `kept` means it was not ours. */
+  removeLease(): Promise<"gone" | "kept"> {
+    // Every request may renew the lease first, so its ETag is asked for when the request is sent.
+    return this.#delete(this.#context.keys.lease(this.id), () => this.#etag);
+  }
+
+  async #delete(key: string, etag: () => string): Promise<"gone" | "kept"> {
+    const { store, conditionalDelete } = this.#context;
+    for (;;) {
+      if (!conditionalDelete) {
+        const head = await this.headObject(key);
+        if (head === undefined) return "gone";
+        if (head.etag !== etag()) return "kept";
+      }
+      const result = await this.#guarded(
+        `delete ${key}`,
+        (options) => store.delete(key, conditionalDelete ? etag() : undefined, options),
+      );
+      if (result.outcome === "deleted") return "gone";
+      // Some stores refuse, rather than confirm, when the object is absent.
+      const head = await this.headObject(key);
+      if (head === undefined) return "gone";
+      if (head.etag !== etag()) return "kept";
+    }
+  }
+
+  /** Reads an object, trying until the store answers. */
+  readObject(key: string, maxBytes: number): Promise<GetResult> {
+    const { store, timing } = this.#context;
+    return this.#persist(
+      `get ${key}`,
+      () => store.get(key, maxBytes, { timeoutMs: timing.requestTimeoutMs }),
+    );
+  }
+
+  /** Reads an object's head, trying until the store answers. */
+  headObject(key: string): Promise<ObjectHead | undefined> {
+    const { store, timing } = this.#context;
+    return this.#persist(
+      `head ${key}`,
+      () => store.head(key, { timeoutMs: timing.requestTimeoutMs }),
+    );
+  }
+
+  /** Repeats a write under the claim until its outcome is known. */
+  async #guarded<Known extends { outcome: string }>(
+    action: string,
+    write: (options: { timeoutMs: number }) => Promise<Known | UnknownOutcome>,
+  ): Promise<Exclude<Known, UnknownOutcome>> {
+    const { timing, clock, giveUp } = this.#context;
+    for (let failures = 1;; failures++) {
+      await this.ensureTrust(trustForWriteMs(timing));
+      const result = await write({ timeoutMs: timing.requestTimeoutMs });
+      if (result.outcome !== "unknown") return result as Exclude<Known, UnknownOutcome>;
+      const unknown = result as UnknownOutcome;
+      noteUnknown(this.#context, unknown);
+      if (unknown.answered) {
+        await this.#pause(failures, action, unknown.cause);
+      } else {
+        this.#report(action, failures, timing.landingMs, unknown.cause);
+        await clock.sleep(timing.landingMs, giveUp);
+      }
+    }
+  }
+
+  async #persist<T>(action: string, request: () => Promise<T>): Promise<T> {
+    for (let failures = 1;; failures++) {
+      this.#assertOngoing();
+      try {
+        return await request();
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.kind === "permanent") throw error;
+        if (error.kind === "throttled") this.#context.throttled();
+        await this.#pause(failures, action, error.message);
+      }
+    }
+  }
+
+  /** One lease write after the other: a renewal and a commit must not refuse each other. */
+  #write(change: (lease: Lease) => Lease): Promise<"stored" | "lost" | "unknown"> {
+    const turn = this.#turn.then(() => this.#writeNow(change));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #writeNow(change: (lease: Lease) => Lease): Promise<"stored" | "lost" | "unknown"> {
+    const { store, clock, keys, timing } = this.#context;
+    this.#assertOngoing();
+    const at = new Date(clock.now()).toISOString();
+    const next = renewed(change(this.#lease), this.#sequence, at);
+    this.#sequence = next.sequence;
+    const body = encodeLease(next);
+    const firstStartedMs = clock.monotonic();
+    for (let tries = 1; tries <= LEASE_WRITE_TRIES; tries++) {
+      const startedMs = clock.monotonic();
+      const timeoutMs = timing.requestTimeoutMs;
+      const result = await store.replace(keys.lease(this.id), this.#etag, body, {}, { timeoutMs });
+      if (result.outcome === "stored") return this.#adopt(next, result.etag, startedMs);
+      noteUnknown(this.#context, result);
+      const found = await lookAtLease(this.#context, this.id);
+      if (found === "failed") return "unknown";
+      switch (compareLease(found, next)) {
+        case "this-write":
+          return this.#adopt(next, found!.etag, firstStartedMs);
+        case "own-claim":
+          // An earlier write of this claim came to light: go on from there.
+          this.#etag = found!.etag;
+          break;
+        case "someone-else":
+        case "absent":
+          this.#lost.abort();
+          return "lost";
+      }
+    }
+    return "unknown";
+  }
+
+  #adopt(lease: Lease, etag: string, writeStartedMs: number): "stored" {
+    this.#lease = lease;
+    this.#etag = etag;
+    this.#writeStartedMs = writeStartedMs;
+    return "stored";
+  }
+
+  #assertOngoing(): void {
+    if (this.#lost.signal.aborted) {
+      throw new ClaimLost(`The lease of ${this.id} is held by another node`);
+    }
+    if (this.#context.giveUp.aborted) {
+      throw new ClaimLost(`The agent is ending: ${this.id} is left to its lease`);
+    }
+  }
+
+  async #pause(failures: number, action: string, cause?: string): Promise<void> {
+    const { clock, entropy, giveUp } = this.#context;
+    const waitMs = backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, entropy.random());
+    this.#report(action, failures, waitMs, cause ?? "the store did not answer");
+    await clock.sleep(waitMs, giveUp);
+  }
+
+  #report(action: string, failures: number, retryInMs: number, cause: string): void {
+    this.#context.log.emit({
+      name: "claim-request-failed",
+      specId: this.id,
+      action,
+      failures,
+      retryInMs: Math.round(retryInMs),
+      cause,
+    });
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The takeover scan: lists the claims each third of the lease's lifetime, whether or not a slot is
+ * free, so that a dead claim is known to be dead by the time one is. Filing that another node has
+ * committed is finished at once; the rest is offered to the dispatcher.
+ */
+import { backoffMs } from "./core/backoff.ts";
+import { StoreError } from "./core/store_error.ts";
+import { inspectDead, mayTakeOver } from "./claim.ts";
+import { ClaimScan, type DeadLease } from "./claim_scan.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { DeadClaim, Slots } from "./slots.ts";
+
+const LOOP_BOUND_MS = 120_000;
+const BACKOFF_BASE_MS = 500;
+
+/** Scans until `stop`. Once `drain` is aborted it takes nothing over any more. */
+export async function takeoverLoop(
+  slots: Slots,
+  dispatcher: Dispatcher,
+  drain: AbortSignal,
+  stop: AbortSignal,
+): Promise<void> {
+  const { context } = slots;
+  const { clock, entropy, log, timing, vitals } = context;
+  const scan = new ClaimScan(context);
+  let failures = 0;
+  while (!stop.aborted) {
+    let waitMs: number;
+    try {
+      const dead = await scan.scan(() => vitals.expect("scan", LOOP_BOUND_MS));
+      if (!drain.aborted) dispatcher.offer(await sortOut(slots, scan, shuffled(dead, entropy)));
+      if (failures > 0) log.emit({ name: "bucket-recovered", action: "scan", failures });
+      failures = 0;
+      waitMs = scan.nextInMs();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      failures++;
+      // No longer than the cadence itself: a gap would restart the observation.
+      waitMs = backoffMs(failures, BACKOFF_BASE_MS, timing.scanEveryMs, entropy.random());
+      const cause = error.message;
+      log.emit({ name: "bucket-failing", action: "scan", failures, retryInMs: waitMs, cause });
+    }
+    vitals.bucketFailures.set("scan", failures);
+    vitals.expect("scan", waitMs + LOOP_BOUND_MS);
+    await clock.sleep(waitMs, stop);
+  }
+  vitals.rest("scan");
+}
+
+/** Starts the filings among dead claims, and returns those that this node may run. */
+async function sortOut(
+  slots: Slots,
+  scan: ClaimScan,
+  leases: readonly DeadLease[],
+): Promise<DeadClaim[]> {
+  const { context } = slots;
+  const runnable: DeadClaim[] = [];
+  for (const lease of leases) {
+    const { id, etag } = lease;
+    if (slots.has(id)) continue;
+    const found = await inspectDead(context, id, etag);
+    if (found === undefined) continue;
+    if (found.lease?.commit !== undefined) slots.finishFiling({ id, found });
+    else if (await mayTakeOver(context, id)) runnable.push({ id, found });
+    else scan.notForHere(lease);
+  }
+  return runnable;
+}
+
+/** In random order, so that nodes that saw the same lease die do not all try it first. */
+function shuffled<T>(items: readonly T[], entropy: { random(): number }): T[] {
+  return items.map((item) => ({ item, rank: entropy.random() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}

@@ -1,0 +1,86 @@
+/**
+ * What the agent knows of its own health. Every loop says, each time it comes round, within what
+ * time it will be back; a loop that is overdue is stuck. "Idle", "busy" and "stuck" can so be told
+ * apart without knowing what the loops do.
+ */
+import type { AgentState, Totals } from "./events.ts";
+import type { Clock } from "./ports.ts";
+
+/** `poll`, `scan`, `heartbeat`, or `renewal <spec id>`. */
+export type LoopName = string;
+
+/** What a heartbeat, a metric or a health check says of the agent. */
+export interface VitalSigns {
+  readonly state: AgentState;
+  readonly inFlight: number;
+  readonly slots: number;
+  /** Since the end of the last listing of the queue that worked; undefined before the first. */
+  readonly lastPollAgeMs: number | undefined;
+  readonly stuckLoops: readonly LoopName[];
+  readonly totals: Readonly<Totals>;
+}
+
+export class Vitals {
+  readonly totals: Totals = {
+    claimed: 0,
+    completed: 0,
+    failed: 0,
+    released: 0,
+    takenOver: 0,
+    lost: 0,
+  };
+  readonly slots: number;
+  inFlight = 0;
+  started = false;
+  draining = false;
+  /** Failures in a row of the bucket, by loop. */
+  readonly bucketFailures = new Map<string, number>();
+  supervisorFailures = 0;
+  readonly #clock: Clock;
+  readonly #dueMs = new Map<LoopName, number>();
+  #lastPollMs: number | undefined;
+
+  constructor(clock: Clock, slots: number) {
+    this.#clock = clock;
+    this.slots = slots;
+  }
+
+  /** The loop is alive, and will say so again within `withinMs`. */
+  expect(loop: LoopName, withinMs: number): void {
+    this.#dueMs.set(loop, this.#clock.monotonic() + withinMs);
+  }
+
+  /** The loop has ended, or rests for as long as others need. */
+  rest(loop: LoopName): void {
+    this.#dueMs.delete(loop);
+  }
+
+  /** A listing of the queue was completed. */
+  polled(): void {
+    this.#lastPollMs = this.#clock.monotonic();
+  }
+
+  signs(): VitalSigns {
+    const nowMs = this.#clock.monotonic();
+    const stuckLoops = [...this.#dueMs].filter(([, dueMs]) => nowMs > dueMs).map(([loop]) => loop);
+    return {
+      state: this.#state(stuckLoops.length > 0),
+      inFlight: this.inFlight,
+      slots: this.slots,
+      lastPollAgeMs: this.#lastPollMs === undefined
+        ? undefined
+        : Math.round(nowMs - this.#lastPollMs),
+      stuckLoops,
+      totals: { ...this.totals },
+    };
+  }
+
+  #state(stuck: boolean): AgentState {
+    if (stuck) return "stuck";
+    if (this.draining) return "draining";
+    if (!this.started) return "starting";
+    const failing = [...this.bucketFailures.values()].some((count) => count > 0);
+    if (failing || this.supervisorFailures > 0) return "backing-off";
+    return this.inFlight > 0 ? "busy" : "idle";
+  }
+}
