@@ -116,7 +116,7 @@ function layerOf(file: string): Layer {
   if (file === "main.ts") return "main";
   if (file.startsWith("lib/core/")) return "core";
   if (file.startsWith("lib/edge/")) return "edge";
-  if (file === "lib/ports.ts" || file === "lib/events.ts") return "ports";
+  if (["lib/ports.ts", "lib/events.ts", "lib/event_text.ts"].includes(file)) return "ports";
   if (/^lib\/config(_\w+)?\.ts$/.test(file)) return "config";
   if (file.startsWith("lib/")) return "lib";
   if (file.startsWith("scripts/")) return "scripts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { openLogLines } from "../lib/edge/json_log.ts";
 import type { LogLines, LogOptions, LogOutput } from "../lib/edge/json_log.ts";
-import type { LogRecord } from "../lib/events.ts";
+import type { LogRecord } from "../lib/event_text.ts";
 
 export const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 /** Longer than any write takes, on however busy a machine. */

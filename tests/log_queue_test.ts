@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { LogRecord } from "../lib/events.ts";
+import type { LogRecord } from "../lib/event_text.ts";
 import { Capture, FLUSH_MS, info, open } from "./log_capture.ts";
 
 /** Takes nothing until it is opened. */

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createLog } from "../lib/edge/json_log.ts";
 import type { LogOptions } from "../lib/edge/json_log.ts";
-import { describe } from "../lib/events.ts";
-import type { FleetEvent, LogRecord } from "../lib/events.ts";
+import { describe } from "../lib/event_text.ts";
+import type { LogRecord } from "../lib/event_text.ts";
+import type { FleetEvent } from "../lib/events.ts";
 import { Capture, FLUSH_MS, info, NOW_MS, open } from "./log_capture.ts";
 
 async function render(record: LogRecord, options: Partial<LogOptions> = {}): Promise<string> {

@@ -15,8 +15,9 @@ import type {
   TextFormatter,
 } from "@logtape/logtape";
 import { escapeControls } from "../core/escape_controls.ts";
-import { describe } from "../events.ts";
-import type { LogLevel, LogRecord } from "../events.ts";
+import { describe } from "../event_text.ts";
+import type { LogRecord } from "../event_text.ts";
+import type { LogLevel } from "../events.ts";
 import type { Log } from "../ports.ts";
 import { LogQueue } from "./log_queue.ts";
 import type { LogOutput } from "./log_queue.ts";
