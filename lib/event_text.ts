@@ -183,6 +183,8 @@ function ofAgent(event: AgentEvent): Described {
         oldest_age_ms: event.oldestAgeMs,
         duration_ms: Math.round(event.durationMs),
       }];
+    case "key-ignored":
+      return ["warn", "ignoring a key under pending/ that is not <id>.json", { key: event.key }];
     case "bucket-failing":
       return ["warn", `bucket not usable: ${event.cause}`, {
         action: event.action,

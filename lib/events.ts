@@ -68,6 +68,7 @@ export type FleetEvent =
     & { readonly name: "spec-skipped"; readonly specPool: string; readonly nodePool: string }
     & OfSpec
   )
+  | { readonly name: "key-ignored"; readonly key: string }
   | ({ readonly name: "placement-unreadable"; readonly cause: string } & OfSpec)
   | ({ readonly name: "claim-started" } & OfSpec)
   | ({ readonly name: "claim-refused" } & OfSpec)

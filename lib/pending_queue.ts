@@ -19,6 +19,7 @@ const PAGES_PER_POLL = 10;
 const READS_AT_ONCE = 16;
 /** Spec versions remembered: about 30 MB at the very most. */
 const KNOWN_VERSIONS = 100_000;
+const MAX_IGNORED_REPORTS = 1_000;
 
 /** What one poll saw. */
 export interface PollSummary {
@@ -36,6 +37,7 @@ export class PendingQueue {
   readonly #context: ClaimContext;
   readonly #known = new KnownVersions(KNOWN_VERSIONS);
   readonly #window = new PickWindow();
+  readonly #ignored = new Set<string>();
   /** In order of age. */
   #atHand: Candidate[] = [];
   /** Where the next poll goes on; undefined at the start of a round. */
@@ -64,7 +66,9 @@ export class PendingQueue {
       onPage();
       const page = await store.list({ prefix, startAfter: cursor });
       listed += page.objects.length;
-      candidates.push(...candidatesOf(keys, page.objects));
+      const sorted = candidatesOf(keys, page.objects);
+      for (const candidate of sorted.candidates) candidates.push(candidate);
+      this.#reportIgnored(sorted.others);
       cursor = page.objects.at(-1)?.key;
       roundComplete = !page.truncated || cursor === undefined;
     }
@@ -131,6 +135,15 @@ export class PendingQueue {
   held(candidate: Candidate, forMs: number): void {
     this.#window.tooLate();
     this.#known.set(candidate, { kind: "held", until: this.#context.clock.monotonic() + forMs });
+  }
+
+  /** Says once for each key that it is not a spec's; after very many, no more. */
+  #reportIgnored(ignored: readonly string[]): void {
+    for (const key of ignored) {
+      if (this.#ignored.has(key) || this.#ignored.size >= MAX_IGNORED_REPORTS) continue;
+      this.#ignored.add(key);
+      this.#context.log.emit({ name: "key-ignored", key });
+    }
   }
 
   #worthATry(candidate: Candidate): boolean {

@@ -12,17 +12,22 @@ export interface Candidate {
   readonly lastModifiedMs: number;
 }
 
-/** The candidates among listed objects; other names below `pending/` are not specs, and ignored. */
+/**
+ * The candidates among listed objects, and the keys that are none: other names below `pending/` are
+ * not specs. The folder's own marker, which some tools create, is neither.
+ */
 export function candidatesOf(
   keys: QueueKeys,
   objects: readonly { key: string; etag: string; lastModifiedMs: number }[],
-): Candidate[] {
+): { candidates: Candidate[]; others: string[] } {
   const candidates: Candidate[] = [];
+  const others: string[] = [];
   for (const { key, etag, lastModifiedMs } of objects) {
     const id = keys.specId("pending", key);
     if (id !== undefined) candidates.push({ id, key, etag, lastModifiedMs });
+    else if (key !== keys.folder("pending")) others.push(key);
   }
-  return candidates;
+  return { candidates, others };
 }
 
 /** Oldest first, by the store's time and then by key, so that every node sees one order. */

@@ -8,7 +8,7 @@
  *
  * An id is what stands between the state folder and exactly one `.json`; it may hold slashes and
  * may itself end in `.json`. Prefix and suffix are taken off once, so that `pending/a.json.json`
- * is the id `a.json` and comes back to the same key.
+ * is the id `a.json` and comes back to the same key. Ids with a `.` or `..` segment are not taken.
  */
 
 /** The folders that a queue must not be named after. */
@@ -95,5 +95,14 @@ export class QueueKeys {
 function between(text: string, start: string, end: string): string | undefined {
   if (!text.startsWith(start) || !text.endsWith(end)) return undefined;
   const middle = text.slice(start.length, text.length - end.length);
-  return text.length >= start.length + end.length && middle !== "" ? middle : undefined;
+  const fits = text.length >= start.length + end.length && middle !== "";
+  return fits && !hasDotSegment(middle) ? middle : undefined;
+}
+
+/**
+ * Whether a part between slashes is `.` or `..`. HTTP clients resolve such segments in a URL, so that
+ * a request would reach another key than the one that is meant.
+ */
+function hasDotSegment(id: string): boolean {
+  return id.split("/").some((segment) => segment === "." || segment === "..");
 }
