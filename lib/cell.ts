@@ -17,17 +17,27 @@ export interface CellSettings {
   readonly cellTimeoutMs: number;
 }
 
+/** What may end a run from outside. */
+export interface CellControl {
+  /** The agent must end: the claim is given back. */
+  readonly interrupt: AbortSignal;
+  /** A person cancelled the spec: that is its outcome. */
+  readonly cancel: AbortSignal;
+}
+
 /** How a run ended. Times are the node's wall clock, the duration is monotonic; milliseconds. */
 export type CellEnd =
-  /** By itself, or stopped because it ran too long: this is an outcome. */
+  /** By itself, or stopped for what is an outcome too. */
   | {
     readonly kind: "ended";
     readonly exit: CellExit;
-    readonly timedOut: boolean;
+    readonly stopped: "timeout" | "cancelled" | undefined;
     readonly startedAtMs: number;
     readonly endedAtMs: number;
     readonly durationMs: number;
   }
+  /** Cancelled before it was started. */
+  | { readonly kind: "cancelled" }
   /** Stopped for a reason that says nothing about the spec. */
   | { readonly kind: "stopped"; readonly cause: "fenced" | "lost" | "interrupted" }
   /** There was no supervisor to start. */
@@ -43,11 +53,12 @@ export async function runCell(
   cells: Cells,
   settings: CellSettings,
   { held, spec }: ClaimedSpec,
-  interrupt: AbortSignal,
+  { interrupt, cancel }: CellControl,
 ): Promise<CellEnd> {
   const { clock, log, timing } = context;
   // Enough for the first renewal to come in time.
   await held.ensureTrust(timing.killGraceMs + timing.renewEveryMs);
+  if (cancel.aborted) return { kind: "cancelled" };
   if (interrupt.aborted) return { kind: "stopped", cause: "interrupted" };
   const over = new AbortController();
   const renewing = keepRenewed(context, held, over.signal);
@@ -58,15 +69,16 @@ export async function runCell(
     const startedMs = clock.monotonic();
     log.emit({ name: "cell-running", specId: held.id, claim, attempt });
     const stopper = new CellStopper(context, held.id, cell, over.signal);
-    watchOver(context, settings, held, stopper, interrupt, over.signal);
+    watchOver(context, settings, held, stopper, { interrupt, cancel }, over.signal);
     const exit = await cell.exited;
     const { exitCode, signal } = exit;
     const durationMs = clock.monotonic() - startedMs;
     const stopped = stopper.cause;
     log.emit({ name: "cell-exited", specId: held.id, exitCode, signal, durationMs, stopped });
-    if (stopped !== undefined && stopped !== "timeout") return { kind: "stopped", cause: stopped };
-    const timedOut = stopped === "timeout";
-    return { kind: "ended", exit, timedOut, startedAtMs, endedAtMs: clock.now(), durationMs };
+    if (stopped === "fenced" || stopped === "lost" || stopped === "interrupted") {
+      return { kind: "stopped", cause: stopped };
+    }
+    return { kind: "ended", exit, stopped, startedAtMs, endedAtMs: clock.now(), durationMs };
   } catch (error) {
     if (error instanceof SupervisorError) return { kind: "not-started", error };
     throw error;
@@ -82,7 +94,7 @@ function watchOver(
   settings: CellSettings,
   held: HeldLease,
   stopper: CellStopper,
-  interrupt: AbortSignal,
+  { interrupt, cancel }: CellControl,
   over: AbortSignal,
 ): void {
   const { clock, timing } = context;
@@ -93,6 +105,7 @@ function watchOver(
     // Strictly, the cell has to be gone while the last renewal still counts.
     stopper.stop("lost", strict ? Math.min(graceEndsMs(), held.trustEndsMs) : graceEndsMs());
   });
+  whenAborted(cancel, over, () => stopper.stop("cancelled", graceEndsMs()));
   whenAborted(interrupt, over, () => stopper.stop("interrupted", graceEndsMs()));
   if (settings.cellTimeoutMs > 0) {
     void clock.sleep(settings.cellTimeoutMs, over).then(() => {

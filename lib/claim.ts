@@ -14,6 +14,7 @@ import {
   specMetadata,
   takenOver,
 } from "./core/lease.ts";
+import { cancels, decodeCancelMark } from "./core/cancel_mark.ts";
 import { mayRun, readPlacement } from "./core/spec.ts";
 import {
   acquireLease,
@@ -23,6 +24,9 @@ import {
   readLease,
 } from "./held_lease.ts";
 import type { GetResult, ObjectHead, StoredObject } from "./ports.ts";
+
+/** More than any mark this program writes. */
+export const MAX_MARK_BYTES = 64 * 1024;
 
 /** A claim that stands at the start of its cell: the bytes are in `claimed/` and nowhere else. */
 export interface ClaimedSpec {
@@ -61,7 +65,9 @@ export type TakeoverResult =
     readonly attempt: number;
   }
   /** Started as often as allowed: to be filed as failed. */
-  | { readonly kind: "lost"; readonly claimed: ClaimedSpec };
+  | { readonly kind: "lost"; readonly claimed: ClaimedSpec }
+  /** Its holder was asked to cancel it, and died before it did. */
+  | { readonly kind: "cancelled"; readonly claimed: ClaimedSpec };
 
 /**
  * Claims a pending spec. Rejects with `ClaimLost` when the lease went to another node on the way,
@@ -209,6 +215,10 @@ async function goOn(
     return { kind: "finish-filing", held, commit: next.commit };
   }
   const { body: spec, etag: specEtag } = found(claimed);
+  const mark = await held.readObject(keys.cancelMark(held.id), MAX_MARK_BYTES);
+  if (mark.outcome === "found" && cancels(decodeCancelMark(mark.object.body), before)) {
+    return { kind: "cancelled", claimed: { held, spec, specEtag } };
+  }
   switch (next.step) {
     case "finish-release":
       return { kind: "finish-release", held, spec, specEtag, attempt: next.attempt };

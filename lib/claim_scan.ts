@@ -12,8 +12,17 @@ export interface DeadLease {
   readonly etag: string;
 }
 
+/** A mark that asks for a claim to be cancelled. */
+export interface CancelMarkSeen {
+  readonly id: string;
+  readonly etag: string;
+  /** Whether there is a claim beside it. */
+  readonly claimed: boolean;
+}
+
 export class ClaimScan {
   readonly #context: ClaimContext;
+  #marks: CancelMarkSeen[] = [];
   readonly #watch: LeaseWatch;
   /** ETags of claimed specs that had no lease at the last scan, by id. */
   #leaseless = new Map<string, string>();
@@ -47,14 +56,22 @@ export class ClaimScan {
     }
     const specs = new Map<string, string>();
     const leases: DeadLease[] = [];
+    const marks: DeadLease[] = [];
     for (const { key, etag } of objects) {
       const claimedKey = keys.claimedKey(key);
       if (claimedKey.kind === "spec") specs.set(claimedKey.id, etag);
       if (claimedKey.kind === "lease") leases.push({ id: claimedKey.id, etag });
+      if (claimedKey.kind === "cancel") marks.push({ id: claimedKey.id, etag });
     }
     this.#watch.observe({ startedMs, endedMs: clock.monotonic(), leases });
     this.#reportLeaseless(specs);
+    this.#marks = marks.map((mark) => ({ ...mark, claimed: this.#watch.has(mark.id) }));
     return this.#watch.dead().filter(({ id, etag }) => this.#foreign.get(id) !== etag);
+  }
+
+  /** The marks that the last scan has shown. */
+  get marks(): readonly CancelMarkSeen[] {
+    return this.#marks;
   }
 
   /** When the next scan is due, in milliseconds from now. */

@@ -35,6 +35,8 @@ export type StopCause =
   | "fenced"
   /** Another node was seen to hold its claim. */
   | "lost"
+  /** A person asked for it. */
+  | "cancelled"
   /** The agent must end. */
   | "interrupted";
 
@@ -88,7 +90,7 @@ export type FleetEvent =
     readonly fromNode: string;
     readonly claim: string;
     readonly attempt: number;
-    readonly step: "run" | "finish-filing" | "finish-release" | "lost" | "too-large";
+    readonly step: "run" | "finish-filing" | "finish-release" | "lost" | "cancelled" | "too-large";
   } & OfSpec)
   | ({ readonly name: "cell-running"; readonly claim: string; readonly attempt: number } & OfSpec)
   | ({

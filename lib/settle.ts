@@ -45,8 +45,16 @@ export async function finishFiling(
     ? await fileByCopy(context, held, commit, sourceKey)
     : await fileBytes(context, held, commit, spec ?? await specOf(held, sourceKey, specEtag));
   if (filed === "filed") await held.deleteObject(sourceKey, specEtag);
+  if (result.reason === "cancelled") await removeMark(context, held);
   await held.removeLease();
   return filed;
+}
+
+/** Removes the mark that asked for a cancellation, if it was one that asked. */
+async function removeMark({ keys }: ClaimContext, held: HeldLease): Promise<void> {
+  const key = keys.cancelMark(held.id);
+  const head = await held.headObject(key);
+  if (head !== undefined) await held.deleteObject(key, head.etag);
 }
 
 /** The bytes that the outcome is the outcome of; undefined when they are no longer there. */

@@ -3,14 +3,15 @@
  * from its first request to the committed outcome; the filing goes on without it.
  */
 import { backoffMs } from "./core/backoff.ts";
+import type { Lease } from "./core/lease.ts";
 import { StoreError } from "./core/store_error.ts";
 import type { SupervisorError } from "./core/supervisor_error.ts";
 import type { CellSettings } from "./cell.ts";
-import { type ClaimResult, takeOver, type TakeoverResult } from "./claim.ts";
-import { type ClaimContext, ClaimLost, type FoundLease } from "./held_lease.ts";
+import { type ClaimedSpec, type ClaimResult, takeOver, type TakeoverResult } from "./claim.ts";
+import { type ClaimContext, ClaimLost, type FoundLease, type HeldLease } from "./held_lease.ts";
 import type { Cells } from "./ports.ts";
 import { Wakeup } from "./wakeup.ts";
-import { fileToTheEnd, giveBack, settle, settleTooLarge, work, type WorkEnd } from "./work.ts";
+import { fileToTheEnd, giveBack, settleTooLarge, settleUnrun, work, type WorkEnd } from "./work.ts";
 
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 60_000;
@@ -29,6 +30,7 @@ export class Slots {
   readonly #interrupt: AbortSignal;
   readonly #inUse = new Set<string>();
   readonly #filings = new Set<string>();
+  readonly #running = new Map<string, { held: HeldLease; cancel: AbortController }>();
   readonly #fault = Promise.withResolvers<never>();
   #pausedUntilMs = 0;
   #throttles = 0;
@@ -97,6 +99,16 @@ export class Slots {
     this.#throttles = 0;
   }
 
+  /** The lease of a cell that this node runs, or is about to run. */
+  running(id: string): Lease | undefined {
+    return this.#running.get(id)?.held.lease;
+  }
+
+  /** Stops a cell that this node runs, as cancelled. */
+  cancel(id: string): void {
+    this.#running.get(id)?.cancel.abort();
+  }
+
   /** Uses a free slot for a claim that is made, or taken over, by `claim`. */
   start(id: string, claim: () => Promise<TakeoverResult>, onResult: (result: ClaimResult) => void) {
     this.#inUse.add(id);
@@ -156,16 +168,15 @@ export class Slots {
           await giveBack(context, claimed, attempt, "interrupted");
           return { kind: "released" };
         }
-        const end = await work(context, this.#cells, this.#settings, claimed, this.#interrupt);
+        const end = await this.#work(claimed);
         if (end.kind === "committed" || end.kind === "released") this.#supervisorWorked();
         return end;
       }
       case "too-large":
         return await settleTooLarge(context, result.held, result.source, result.head);
-      case "lost": {
-        const outcome = { reason: "lost", endedAtMs: context.clock.now() } as const;
-        return await settle(context, result.claimed, outcome);
-      }
+      case "lost":
+      case "cancelled":
+        return await settleUnrun(context, result.claimed, result.kind);
       case "finish-release":
         await giveBack(context, result, result.attempt, "interrupted");
         return { kind: "released" };
@@ -179,6 +190,18 @@ export class Slots {
       }
       default:
         return undefined;
+    }
+  }
+
+  async #work(claimed: ClaimedSpec): Promise<WorkEnd> {
+    const { id } = claimed.held;
+    const cancel = new AbortController();
+    this.#running.set(id, { held: claimed.held, cancel });
+    try {
+      const control = { interrupt: this.#interrupt, cancel: cancel.signal };
+      return await work(this.#context, this.#cells, this.#settings, claimed, control);
+    } finally {
+      this.#running.delete(id);
     }
   }
 

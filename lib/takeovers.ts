@@ -4,9 +4,10 @@
  * committed is finished at once; the rest is offered to the dispatcher.
  */
 import { backoffMs } from "./core/backoff.ts";
+import { cancels, decodeCancelMark } from "./core/cancel_mark.ts";
 import { StoreError } from "./core/store_error.ts";
-import { inspectDead, mayTakeOver } from "./claim.ts";
-import { ClaimScan, type DeadLease } from "./claim_scan.ts";
+import { inspectDead, MAX_MARK_BYTES, mayTakeOver } from "./claim.ts";
+import { type CancelMarkSeen, ClaimScan, type DeadLease } from "./claim_scan.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { DeadClaim, Slots } from "./slots.ts";
 
@@ -28,6 +29,7 @@ export async function takeoverLoop(
     let waitMs: number;
     try {
       const dead = await scan.scan(() => vitals.expect("scan", LOOP_BOUND_MS));
+      await cancelMarked(slots, scan.marks);
       if (!drain.aborted) dispatcher.offer(await sortOut(slots, scan, shuffled(dead, entropy)));
       if (failures > 0) log.emit({ name: "bucket-recovered", action: "scan", failures });
       failures = 0;
@@ -45,6 +47,27 @@ export async function takeoverLoop(
     await clock.sleep(waitMs, stop);
   }
   vitals.rest("scan");
+}
+
+/**
+ * Stops the cells of this node that a mark asks to cancel. A mark that has no claim beside it came too
+ * late, and is removed; should it belong to a claim that is just being made, it does not name it.
+ */
+async function cancelMarked(slots: Slots, marks: readonly CancelMarkSeen[]): Promise<void> {
+  const { store, keys } = slots.context;
+  for (const { id, etag, claimed } of marks) {
+    const key = keys.cancelMark(id);
+    if (!claimed) {
+      await store.delete(key, etag);
+      continue;
+    }
+    const lease = slots.running(id);
+    if (lease === undefined) continue;
+    const got = await store.get(key, MAX_MARK_BYTES);
+    if (got.outcome === "found" && cancels(decodeCancelMark(got.object.body), lease)) {
+      slots.cancel(id);
+    }
+  }
 }
 
 /** Starts the filings among dead claims, and returns those that this node may run. */

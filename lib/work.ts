@@ -7,7 +7,7 @@ import { type CellOutcome, newResult, type ResultRecord } from "./core/result.ts
 import { StoreError } from "./core/store_error.ts";
 import type { SupervisorError } from "./core/supervisor_error.ts";
 import { backoffMs } from "./core/backoff.ts";
-import { type CellEnd, type CellSettings, runCell } from "./cell.ts";
+import { type CellControl, type CellEnd, type CellSettings, runCell } from "./cell.ts";
 import type { ClaimedSpec } from "./claim.ts";
 import { type ClaimContext, ClaimLost, type HeldLease } from "./held_lease.ts";
 import type { Cells, ObjectHead } from "./ports.ts";
@@ -28,15 +28,16 @@ export async function work(
   cells: Cells,
   settings: CellSettings,
   claimed: ClaimedSpec,
-  interrupt: AbortSignal,
+  control: CellControl,
 ): Promise<WorkEnd> {
   const { held } = claimed;
   // What runs now is what is given back: a takeover that failed to note its start changes nothing.
   const { attempt } = held.lease;
-  const end = await runCell(context, cells, settings, claimed, interrupt);
+  const end = await runCell(context, cells, settings, claimed, control);
   if (end.kind === "ended") {
     return await settle(context, claimed, outcomeOf(end));
   }
+  if (end.kind === "cancelled") return await settleUnrun(context, claimed, "cancelled");
   if (end.kind === "not-started") {
     await giveBack(context, claimed, attempt, "supervisor");
     return { kind: "supervisor-failed", error: end.error };
@@ -55,6 +56,15 @@ export async function settle(
 ): Promise<WorkEnd> {
   const result = resultOf(context, held, spec.length, outcome);
   return await commitAndFile(context, held, { result, source: "claimed", specEtag }, spec);
+}
+
+/** Commits an outcome for a spec that does not run (again), and starts the filing. */
+export function settleUnrun(
+  context: ClaimContext,
+  claimed: ClaimedSpec,
+  reason: "lost" | "cancelled",
+): Promise<WorkEnd> {
+  return settle(context, claimed, { reason, endedAtMs: context.clock.now() });
 }
 
 /** Commits that a spec is too large, and files it from where it lies. */
@@ -159,8 +169,8 @@ export async function giveBack(
 }
 
 function outcomeOf(end: Extract<CellEnd, { kind: "ended" }>): CellOutcome {
-  const { exit, timedOut, startedAtMs, endedAtMs, durationMs } = end;
-  const reason = timedOut ? "timeout" : exit.signal === undefined ? "exit" : "signal";
+  const { exit, stopped, startedAtMs, endedAtMs, durationMs } = end;
+  const reason = stopped ?? (exit.signal === undefined ? "exit" : "signal");
   return { reason, exit, startedAtMs, endedAtMs, durationMs };
 }
 

@@ -2,7 +2,7 @@
  * Spec ids and the keys they live at. The key layout is the older agent's, to the byte:
  *
  *     <prefix>[/<queue>]/pending/<id>.json      and claimed/, completed/, failed/, results/
- *     <prefix>[/<queue>]/claimed/<id>.lease
+ *     <prefix>[/<queue>]/claimed/<id>.lease     and claimed/<id>.cancel
  *     <prefix>[/<queue>]/nodes/<node>.json
  *     <prefix>[/<queue>]/probe/<name>
  *
@@ -26,11 +26,13 @@ export type StateFolder = (typeof STATE_FOLDERS)[number];
 
 const SPEC_SUFFIX = ".json";
 const LEASE_SUFFIX = ".lease";
+const CANCEL_SUFFIX = ".cancel";
 
 /** What a key below `claimed/` is. */
 export type ClaimedKey =
   | { readonly kind: "spec"; readonly id: string }
   | { readonly kind: "lease"; readonly id: string }
+  | { readonly kind: "cancel"; readonly id: string }
   | { readonly kind: "other" };
 
 /** The keys of one queue. */
@@ -59,6 +61,11 @@ export class QueueKeys {
     return this.folder("claimed") + id + LEASE_SUFFIX;
   }
 
+  /** The mark that asks the holder of a claim to cancel it. */
+  cancelMark(id: string): string {
+    return this.folder("claimed") + id + CANCEL_SUFFIX;
+  }
+
   terminal(status: "completed" | "failed", id: string): string {
     return this.folder(status) + id + SPEC_SUFFIX;
   }
@@ -80,13 +87,15 @@ export class QueueKeys {
     return between(key, this.folder(folder), SPEC_SUFFIX);
   }
 
-  /** Tells a lease from a spec below `claimed/`. */
+  /** Tells specs, leases and marks below `claimed/` apart. */
   claimedKey(key: string): ClaimedKey {
     const folder = this.folder("claimed");
     const spec = between(key, folder, SPEC_SUFFIX);
     if (spec !== undefined) return { kind: "spec", id: spec };
     const lease = between(key, folder, LEASE_SUFFIX);
     if (lease !== undefined) return { kind: "lease", id: lease };
+    const cancel = between(key, folder, CANCEL_SUFFIX);
+    if (cancel !== undefined) return { kind: "cancel", id: cancel };
     return { kind: "other" };
   }
 }

@@ -53,6 +53,8 @@ export interface Lease {
   readonly specId: string;
   /** Of the present holder's claim; fresh at each claim and each takeover. */
   readonly nonce: string;
+  /** The nonce that the claim began with, before any takeover. */
+  readonly origin: string;
   readonly node: string;
   /** Which start of the spec this claim is for, from 1. */
   readonly attempt: number;
@@ -88,6 +90,7 @@ export function newLease({ specId, nonce, node, poolId, at }: LeaseStart): Lease
     schema: LEASE_SCHEMA,
     specId,
     nonce,
+    origin: nonce,
     node,
     attempt: 1,
     sequence: 0,
@@ -261,6 +264,7 @@ function isLease(value: unknown): value is Lease {
   const lease = value as Record<string, unknown>;
   return lease.schema === LEASE_SCHEMA &&
     typeof lease.specId === "string" && typeof lease.nonce === "string" && lease.nonce !== "" &&
+    typeof lease.origin === "string" && lease.origin !== "" &&
     typeof lease.node === "string" &&
     Number.isSafeInteger(lease.attempt) && (lease.attempt as number) >= 1 &&
     Number.isSafeInteger(lease.sequence) && (lease.sequence as number) >= 0 &&

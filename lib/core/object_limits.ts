@@ -1,0 +1,39 @@
+/**
+ * What a store takes as a key and as user metadata. S3 keeps metadata as HTTP headers, so only what
+ * survives there unchanged is allowed; the limits in bytes are S3's own
+ * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html).
+ */
+
+export const KEY_MAX_BYTES = 1024;
+/** Names and values together. */
+export const METADATA_MAX_BYTES = 2048;
+
+const METADATA_NAME = /^[a-z0-9][a-z0-9._-]*$/;
+const METADATA_VALUE = /^(?:[!-~](?:[ -~]*[!-~])?)?$/;
+
+/** Why a key cannot be stored, or undefined when it can. */
+export function keyProblem(key: string): string | undefined {
+  if (key === "") return "the key is empty";
+  if (!key.isWellFormed()) return "the key is not valid Unicode";
+  const size = new TextEncoder().encode(key).length;
+  return size > KEY_MAX_BYTES ? `the key has ${size} bytes, more than ${KEY_MAX_BYTES}` : undefined;
+}
+
+/** Why metadata cannot be stored as it is, or undefined when it can. */
+export function metadataProblem(metadata: Readonly<Record<string, string>>): string | undefined {
+  let size = 0;
+  for (const [name, value] of Object.entries(metadata)) {
+    if (!METADATA_NAME.test(name)) {
+      return `the metadata name ${
+        JSON.stringify(name)
+      } is not of a-z, 0-9, dot, hyphen, underscore`;
+    }
+    if (!METADATA_VALUE.test(value)) {
+      return `the metadata value of ${name} is not printable ASCII without spaces at its ends`;
+    }
+    size += name.length + value.length;
+  }
+  return size > METADATA_MAX_BYTES
+    ? `the metadata has ${size} bytes, more than ${METADATA_MAX_BYTES}`
+    : undefined;
+}
