@@ -73,7 +73,9 @@ export async function readLease(
   const got = await store.get(keys.lease(id), MAX_LEASE_BYTES, { timeoutMs });
   if (got.outcome === "absent") return undefined;
   if (got.outcome === "too-large") return { etag: got.head.etag, lease: undefined };
-  return { etag: got.object.etag, lease: decodeLease(got.object.body) };
+  const lease = decodeLease(got.object.body);
+  // One that was copied here from another key, by hand, speaks of another spec's claim.
+  return { etag: got.object.etag, lease: lease?.specId === id ? lease : undefined };
 }
 
 /**

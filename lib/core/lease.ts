@@ -275,7 +275,9 @@ function isLease(value: unknown): value is Lease {
 }
 
 function hasStateOfCommit(lease: Record<string, unknown>): boolean {
-  if (lease.state === "exited") return isCommit(lease.commit);
+  if (lease.state === "exited") {
+    return isCommit(lease.commit) && lease.commit.result.specId === lease.specId;
+  }
   return (lease.state === "claimed" || lease.state === "releasing") && lease.commit === undefined;
 }
 

@@ -39,15 +39,13 @@ function isNodeRecord(value: unknown): value is NodeRecord {
     ["node", "version", "state", "startedAt", "at"].every((name) =>
       typeof record[name] === "string"
     ) &&
-    ["inFlight", "slots", "heartbeatIntervalMs"].every((name) =>
-      typeof record[name] === "number"
-    ) &&
+    ["inFlight", "slots", "heartbeatIntervalMs"].every((name) => Number.isFinite(record[name])) &&
     (record.poolId === undefined || typeof record.poolId === "string") &&
-    (record.lastPollAgeMs === undefined || typeof record.lastPollAgeMs === "number") &&
+    (record.lastPollAgeMs === undefined || Number.isFinite(record.lastPollAgeMs)) &&
     isTotals(record.totals);
 }
 
 function isTotals(value: unknown): value is Record<string, number> {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
-    Object.values(value).every((count) => typeof count === "number");
+    Object.values(value).every((count) => Number.isFinite(count));
 }

@@ -236,7 +236,9 @@ function isCount(value: unknown): value is number {
 }
 
 function isOptional(value: unknown, type: "string" | "number"): boolean {
-  return value === undefined || typeof value === type;
+  // JSON has numbers that JavaScript does not, and reads as Infinity.
+  return value === undefined ||
+    (type === "number" ? Number.isFinite(value) : typeof value === type);
 }
 
 function asciiOf(text: string): string {
