@@ -13,6 +13,7 @@ const ODD_IDS = [
   "a.json.json",
   ".json",
   "a.lease",
+  "a.cancel",
   "team/2024/nightly",
   "/leading",
   "trailing/",
@@ -30,7 +31,7 @@ const ODD_IDS = [
 const texts = fc.oneof(
   fc.constantFrom(...ODD_IDS),
   fc.string({ minLength: 1, unit: "binary" }),
-  fc.array(fc.constantFrom(".json", ".lease", "/", ".", "pending", "claimed", "a"), {
+  fc.array(fc.constantFrom(".json", ".lease", ".cancel", "/", ".", "pending", "claimed", "a"), {
     minLength: 1,
   }).map((parts) => parts.join("")),
 );
@@ -61,6 +62,7 @@ Deno.test("every id comes back from its key, whatever characters it has", () => 
     assert.equal(keys.specId("results", keys.result(id)), id);
     assert.deepEqual(keys.claimedKey(keys.claimed(id)), { kind: "spec", id });
     assert.deepEqual(keys.claimedKey(keys.lease(id)), { kind: "lease", id });
+    assert.deepEqual(keys.claimedKey(keys.cancelMark(id)), { kind: "cancel", id });
   }));
 });
 
@@ -113,7 +115,7 @@ Deno.test("other names below pending/ are no specs", () => {
   for (const key of others) assert.equal(keys.specId("pending", key), undefined, key);
 });
 
-Deno.test("below claimed/, specs, leases and other objects are told apart", () => {
+Deno.test("below claimed/, specs, leases, marks and other objects are told apart", () => {
   const keys = new QueueKeys("fleet", "gpu");
   const others = [
     "fleet/gpu/claimed/",
@@ -134,9 +136,11 @@ Deno.test("below claimed/, specs, leases and other objects are told apart", () =
   });
 });
 
-Deno.test("two ids never share a key, and a spec never shares one with a lease", () => {
+Deno.test("two ids never share a key, and a spec, a lease and a mark never share one", () => {
   fc.assert(fc.property(queues, ids, ids, (keys, a, b) => {
     assert.equal(keys.claimed(a) === keys.claimed(b), a === b);
     assert.notEqual(keys.claimed(a), keys.lease(b));
+    assert.notEqual(keys.claimed(a), keys.cancelMark(b));
+    assert.notEqual(keys.lease(a), keys.cancelMark(b));
   }));
 });

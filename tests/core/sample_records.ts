@@ -1,4 +1,5 @@
 /** Valid records with every field set, for tests that look at them or break them. */
+import { CANCEL_SCHEMA, type CancelMark } from "../../lib/core/cancel_mark.ts";
 import { type Lease, LEASE_SCHEMA } from "../../lib/core/lease.ts";
 import { NODE_SCHEMA, type NodeRecord } from "../../lib/core/node_record.ts";
 import { RESULT_SCHEMA, type ResultRecord } from "../../lib/core/result.ts";
@@ -44,6 +45,7 @@ export function sampleLease(changes: Partial<Lease> = {}): Lease {
     schema: LEASE_SCHEMA,
     specId: "team/a",
     nonce: "nonce-2",
+    origin: "nonce-1",
     node: "node-1",
     attempt: 2,
     sequence: 7,
@@ -81,4 +83,8 @@ export function sampleNodeRecord(changes: Partial<NodeRecord> = {}): NodeRecord 
     heartbeatIntervalMs: 30_000,
     ...changes,
   };
+}
+
+export function sampleCancelMark(): CancelMark {
+  return { schema: CANCEL_SCHEMA, specId: "team/a", origin: "nonce-1", by: "ann", at: AT };
 }
