@@ -184,7 +184,7 @@ function ofAgent(event: AgentEvent): Described {
         duration_ms: Math.round(event.durationMs),
       }];
     case "key-ignored":
-      return ["warn", "ignoring a key under pending/ that is not <id>.json", { key: event.key }];
+      return ["warn", "ignoring a key under pending/ that cannot be a spec's", { key: event.key }];
     case "bucket-failing":
       return ["warn", `bucket not usable: ${event.cause}`, {
         action: event.action,

@@ -24,7 +24,7 @@ export function candidatesOf(
   const others: string[] = [];
   for (const { key, etag, lastModifiedMs } of objects) {
     const id = keys.specId("pending", key);
-    if (id !== undefined) candidates.push({ id, key, etag, lastModifiedMs });
+    if (id !== undefined && keys.fits(id)) candidates.push({ id, key, etag, lastModifiedMs });
     else if (key !== keys.folder("pending")) others.push(key);
   }
   return { candidates, others };

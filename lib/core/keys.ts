@@ -11,6 +11,8 @@
  * is the id `a.json` and comes back to the same key. Ids with a `.` or `..` segment are not taken.
  */
 
+import { KEY_MAX_BYTES } from "./object_limits.ts";
+
 /** The folders that a queue must not be named after. */
 export const STATE_FOLDERS = [
   "pending",
@@ -85,6 +87,13 @@ export class QueueKeys {
   /** The id of a spec's key in a folder, or undefined when the key is not that of a spec. */
   specId(folder: StateFolder, key: string): string | undefined {
     return between(key, this.folder(folder), SPEC_SUFFIX);
+  }
+
+  /** Whether every key that a spec of this id can get is short enough for a store. */
+  fits(id: string): boolean {
+    const longest = [this.terminal("completed", id), this.lease(id), this.cancelMark(id)];
+    const encoder = new TextEncoder();
+    return longest.every((key) => encoder.encode(key).length <= KEY_MAX_BYTES);
   }
 
   /** Tells specs, leases and marks below `claimed/` apart. */
