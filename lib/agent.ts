@@ -6,7 +6,7 @@ import { backoffMs } from "./core/backoff.ts";
 import { StoreError } from "./core/store_error.ts";
 import { Dispatcher, type DispatchSettings } from "./dispatcher.ts";
 import { heartbeatLoop, type NodeFacts } from "./heartbeat.ts";
-import type { AgentContext } from "./agent_context.ts";
+import type { AgentContext } from "./claim_context.ts";
 import type { Cells } from "./ports.ts";
 import { probeStore, type StoreTraits } from "./probe.ts";
 import type { CellSettings } from "./cell.ts";

@@ -9,7 +9,8 @@ import type { Lease } from "./core/lease.ts";
 import type { Status } from "./core/result.ts";
 import { StoreError } from "./core/store_error.ts";
 import { claimPending, MAX_MARK_BYTES } from "./claim.ts";
-import { type ClaimContext, readLease } from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
+import { readLease } from "./read_lease.ts";
 import { settleTooLarge, settleUnrun } from "./work.ts";
 
 export type CancelResult =

@@ -7,7 +7,8 @@ import { StoreError } from "./core/store_error.ts";
 import { SupervisorError } from "./core/supervisor_error.ts";
 import type { ClaimedSpec } from "./claim.ts";
 import type { StopCause } from "./events.ts";
-import { type ClaimContext, ClaimLost, type HeldLease } from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
+import { ClaimLost, type HeldLease } from "./held_lease.ts";
 import type { CellExit, Cells, RunningCell } from "./ports.ts";
 
 /** How cells are run on this node. */

@@ -16,13 +16,10 @@ import {
 } from "./core/lease.ts";
 import { cancels, decodeCancelMark } from "./core/cancel_mark.ts";
 import { mayRun, readPlacement } from "./core/spec.ts";
-import {
-  acquireLease,
-  type ClaimContext,
-  type FoundLease,
-  type HeldLease,
-  readLease,
-} from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
+import { type FoundLease, readLease } from "./read_lease.ts";
+import { acquireLease } from "./acquire_lease.ts";
+import type { HeldLease } from "./held_lease.ts";
 import type { GetResult, ObjectHead, StoredObject } from "./ports.ts";
 
 /** More than any mark this program writes. */

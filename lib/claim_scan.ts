@@ -3,7 +3,7 @@
  * and finds claimed specs that have no lease at all.
  */
 import { LeaseWatch } from "./core/lease_watch.ts";
-import type { ClaimContext } from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
 import type { ListedObject } from "./ports.ts";
 
 /** A lease that is dead by this node's own observation. */

@@ -1,6 +1,6 @@
 import { encodeNodeRecord, NODE_SCHEMA } from "./core/node_record.ts";
 import { StoreError } from "./core/store_error.ts";
-import type { AgentContext } from "./agent_context.ts";
+import type { AgentContext } from "./claim_context.ts";
 
 /** What the heartbeat says of the node beside its vital signs. */
 export interface NodeFacts {

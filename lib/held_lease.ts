@@ -1,137 +1,26 @@
 import { backoffMs } from "./core/backoff.ts";
-import type { QueueKeys } from "./core/keys.ts";
 import {
   type Commit,
   compareLease,
-  decodeLease,
   encodeLease,
   exited,
   type Lease,
   renewed,
 } from "./core/lease.ts";
-import { fenceAtMs, type LeaseTiming, trustEndsMs, trustForWriteMs } from "./core/lease_timing.ts";
+import { fenceAtMs, trustEndsMs, trustForWriteMs } from "./core/lease_timing.ts";
 import { StoreError } from "./core/store_error.ts";
-import type {
-  Clock,
-  Entropy,
-  GetResult,
-  Log,
-  Metadata,
-  ObjectHead,
-  Store,
-  UnknownOutcome,
-  WriteResult,
-} from "./ports.ts";
-import type { Vitals } from "./vitals.ts";
-
-/** What carrying out the protocol needs: the ports, and the settings of this node. */
-export interface ClaimContext {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly entropy: Entropy;
-  readonly log: Log;
-  readonly keys: QueueKeys;
-  readonly timing: LeaseTiming;
-  readonly node: string;
-  readonly poolId: string;
-  readonly maxAttempts: number;
-  readonly maxSpecBytes: number;
-  /** Whether the store honours `If-Match` on deletes, as its probe found out. */
-  readonly conditionalDelete: boolean;
-  readonly vitals: Vitals;
-  /** Aborted when the process must end: claims are then left to their leases. */
-  readonly giveUp: AbortSignal;
-  /** Told when the store asks for fewer requests. */
-  throttled(): void;
-}
+import { type ClaimContext, noteUnknown } from "./claim_context.ts";
+import type { GetResult, Metadata, ObjectHead, UnknownOutcome } from "./ports.ts";
+import { lookAtLease } from "./read_lease.ts";
 
 /** The claim is not, or no longer, this node's to act on: stop, and touch nothing more of it. */
 export class ClaimLost extends Error {
   override name = "ClaimLost";
 }
 
-/** More than any lease this program writes; a larger object at a lease's key is not a lease. */
-const MAX_LEASE_BYTES = 1024 * 1024;
 const LEASE_WRITE_TRIES = 3;
 const RETRY_BASE_MS = 200;
 const RETRY_MAX_MS = 10_000;
-
-/** What stands at a lease's key. */
-export interface FoundLease {
-  readonly etag: string;
-  /** Undefined when it cannot be read as a lease. */
-  readonly lease: Lease | undefined;
-}
-
-/** Reads the lease of a spec; undefined when there is none. */
-export async function readLease(
-  context: ClaimContext,
-  id: string,
-): Promise<FoundLease | undefined> {
-  const { store, keys, timing } = context;
-  const timeoutMs = timing.requestTimeoutMs;
-  const got = await store.get(keys.lease(id), MAX_LEASE_BYTES, { timeoutMs });
-  if (got.outcome === "absent") return undefined;
-  if (got.outcome === "too-large") return { etag: got.head.etag, lease: undefined };
-  const lease = decodeLease(got.object.body);
-  // One that was copied here from another key, by hand, speaks of another spec's claim.
-  return { etag: got.object.etag, lease: lease?.specId === id ? lease : undefined };
-}
-
-/**
- * Writes the first lease of a claim by `write` (a create, or the replace of a dead lease), and
- * settles what the reply leaves open. `refused`: another node has it. `unknown`: it could not be
- * found out; should it have been stored after all, it dies like any other unrenewed lease.
- */
-export async function acquireLease(
-  context: ClaimContext,
-  lease: Lease,
-  write: (body: Uint8Array) => Promise<WriteResult>,
-): Promise<HeldLease | "refused" | "unknown"> {
-  const { clock, timing } = context;
-  const body = encodeLease(lease);
-  let firstStartedMs: number | undefined;
-  for (let tries = 1; tries <= LEASE_WRITE_TRIES; tries++) {
-    const startedMs = clock.monotonic();
-    const result = await write(body);
-    if (result.outcome === "stored") {
-      return new HeldLease(context, lease, result.etag, startedMs);
-    }
-    // A refusal is final only while no earlier try can have been stored.
-    if (result.outcome === "refused" && firstStartedMs === undefined) return "refused";
-    firstStartedMs ??= startedMs;
-    noteUnknown(context, result);
-    const found = await lookAtLease(context, lease.specId);
-    if (found === "failed") return "unknown";
-    switch (compareLease(found, lease)) {
-      case "this-write":
-      case "own-claim":
-        return new HeldLease(context, lease, found!.etag, firstStartedMs);
-      case "someone-else":
-        return "refused";
-      case "absent":
-        await clock.sleep(timing.renewRetryMs * context.entropy.random(), context.giveUp);
-    }
-  }
-  return "unknown";
-}
-
-async function lookAtLease(
-  context: ClaimContext,
-  id: string,
-): Promise<FoundLease | undefined | "failed"> {
-  try {
-    return await readLease(context, id);
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    if (error.kind === "throttled") context.throttled();
-    return "failed";
-  }
-}
-
-function noteUnknown(context: ClaimContext, result: { outcome: string } | UnknownOutcome): void {
-  if (result.outcome === "unknown" && (result as UnknownOutcome).throttled) context.throttled();
-}
 
 /**
  * A lease this node holds, or held: its writes, one at a time, and the writes that are made under

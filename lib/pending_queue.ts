@@ -11,7 +11,7 @@ import {
   type Verdict,
 } from "./core/candidates.ts";
 import { mayRun, readPlacement } from "./core/spec.ts";
-import type { ClaimContext } from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
 
 /** Pages of 1,000 keys that one poll lists at most. */
 const PAGES_PER_POLL = 10;

@@ -14,7 +14,8 @@ import {
   withEarlierRun,
 } from "./core/result.ts";
 import { type ClaimedSpec, equalBytes } from "./claim.ts";
-import type { ClaimContext, HeldLease } from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
+import type { HeldLease } from "./held_lease.ts";
 
 /** A result record with tails of 64 KiB is far below this. */
 const MAX_RESULT_BYTES = 4 * 1024 * 1024;

@@ -9,7 +9,8 @@ import type { SupervisorError } from "./core/supervisor_error.ts";
 import { backoffMs } from "./core/backoff.ts";
 import { type CellControl, type CellEnd, type CellSettings, runCell } from "./cell.ts";
 import type { ClaimedSpec } from "./claim.ts";
-import { type ClaimContext, ClaimLost, type HeldLease } from "./held_lease.ts";
+import type { ClaimContext } from "./claim_context.ts";
+import { ClaimLost, type HeldLease } from "./held_lease.ts";
 import type { Cells, ObjectHead } from "./ports.ts";
 import { finishFiling, release } from "./settle.ts";
 
