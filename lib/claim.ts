@@ -34,7 +34,12 @@ export interface ClaimedSpec {
 }
 
 export type ClaimResult =
-  | { readonly kind: "ready"; readonly claimed: ClaimedSpec }
+  | {
+    readonly kind: "ready";
+    readonly claimed: ClaimedSpec;
+    /** When the spec was submitted, by the store's clock; undefined for one that was claimed before. */
+    readonly pendingSinceMs?: number;
+  }
   /** Too large to be read: to be filed as failed from where it lies. */
   | {
     readonly kind: "too-large";
@@ -150,7 +155,8 @@ async function secure(context: ClaimContext, held: HeldLease): Promise<ClaimResu
   );
   if (created.outcome === "stored") {
     await held.deleteObject(keys.pending(id), pending.object.etag);
-    return await ready(held, pending.object.body, created.etag, lostAttempts + 1);
+    const { body, lastModifiedMs: pendingSinceMs } = pending.object;
+    return { ...await ready(held, body, created.etag, lostAttempts + 1), pendingSinceMs };
   }
   return await secureExisting(context, held, pending.object);
 }
@@ -241,7 +247,7 @@ async function ready(
   specEtag: string,
   attempt: number,
   before?: Lease,
-): Promise<ClaimResult> {
+): Promise<Extract<ClaimResult, { kind: "ready" }>> {
   if (held.lease.attempt !== attempt || held.lease.state !== "claimed") {
     await held.change((lease) => ({
       ...nextAttempt(lease, attempt > (before?.attempt ?? attempt) ? before : undefined, attempt),

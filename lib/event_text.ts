@@ -54,7 +54,12 @@ function ofSpec(event: SpecEvent): Described {
         retry_in_ms: event.retryInMs,
       }];
     case "claimed":
-      return ["debug", "spec claimed", { ...spec, claim: event.claim, attempt: event.attempt }];
+      return ["debug", "spec claimed", {
+        ...spec,
+        claim: event.claim,
+        attempt: event.attempt,
+        wait_ms: event.waitMs,
+      }];
     case "taken-over":
       return ["warn", `took the claim over from ${event.fromNode}, whose lease ran out`, {
         ...spec,
@@ -202,6 +207,17 @@ function ofAgent(event: AgentEvent): Described {
       return ["info", "supervisor can be started again", { failures: event.failures }];
     case "guard-lost":
       return ["error", `guard process ended, starting another: ${event.cause}`, {}];
+    case "http-serving":
+      return ["info", "serving metrics and health", { address: event.address }];
+    case "service-manager-failed":
+      return ["warn", `could not notify systemd: ${event.cause}`, {}];
+    case "watchdog-too-slow":
+      return [
+        "warn",
+        `watchdog of ${event.watchdogMs} ms does not end a frozen agent before another node starts ` +
+        `its specs: set WatchdogSec to at most ${event.longestMs} ms`,
+        {},
+      ];
     default:
       return ofLife(event);
   }

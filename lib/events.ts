@@ -84,7 +84,13 @@ export type FleetEvent =
     readonly retryInMs: number;
     readonly cause: string;
   } & OfSpec)
-  | ({ readonly name: "claimed"; readonly claim: string; readonly attempt: number } & OfSpec)
+  | ({
+    readonly name: "claimed";
+    readonly claim: string;
+    readonly attempt: number;
+    /** In `pending/`, by the difference of the store's clock and this node's; not for a takeover. */
+    readonly waitMs: number | undefined;
+  } & OfSpec)
   | ({
     readonly name: "taken-over";
     readonly fromNode: string;
@@ -166,6 +172,9 @@ export type FleetEvent =
   }
   | { readonly name: "supervisor-recovered"; readonly failures: number }
   | { readonly name: "guard-lost"; readonly cause: string }
+  | { readonly name: "http-serving"; readonly address: string }
+  | { readonly name: "service-manager-failed"; readonly cause: string }
+  | { readonly name: "watchdog-too-slow"; readonly watchdogMs: number; readonly longestMs: number }
   | {
     readonly name: "heartbeat";
     readonly state: AgentState;

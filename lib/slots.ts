@@ -117,6 +117,7 @@ export class Slots {
     this.#noteChange();
     void this.#run(id, claim, onResult).catch((error) => this.#fault.reject(error)).finally(() => {
       this.#inUse.delete(id);
+      this.#context.vitals.claims.delete(id);
       this.#noteChange();
     });
   }
@@ -162,10 +163,14 @@ export class Slots {
     const context = this.#context;
     switch (result.kind) {
       case "ready": {
-        const { claimed } = result;
+        const { claimed, pendingSinceMs } = result;
         const { attempt, nonce: claim } = claimed.held.lease;
         this.#context.vitals.totals.claimed++;
-        context.log.emit({ name: "claimed", specId: claimed.held.id, claim, attempt });
+        context.vitals.claims.set(claimed.held.id, claimed.held);
+        const waitMs = pendingSinceMs === undefined
+          ? undefined
+          : Math.max(0, context.clock.now() - pendingSinceMs);
+        context.log.emit({ name: "claimed", specId: claimed.held.id, claim, attempt, waitMs });
         if (this.#drain.aborted) {
           await giveBack(context, claimed, attempt, "interrupted");
           return { kind: "released" };

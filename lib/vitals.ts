@@ -17,7 +17,22 @@ export interface VitalSigns {
   /** Since the end of the last listing of the queue that worked; undefined before the first. */
   readonly lastPollAgeMs: number | undefined;
   readonly stuckLoops: readonly LoopName[];
+  /** In a row, of the loop that fares worst; 0 while the bucket answers. */
+  readonly bucketFailures: number;
+  /** In a row; 0 while the supervisor can be started. */
+  readonly supervisorFailures: number;
   readonly totals: Readonly<Totals>;
+}
+
+/** A claim that a slot is at work on, as far as others may see it. */
+export interface ClaimInHand {
+  readonly lease: {
+    readonly nonce: string;
+    readonly attempt: number;
+    readonly claimedAt: string;
+  };
+  /** When the lease can no longer be relied on, in monotonic milliseconds. */
+  readonly trustEndsMs: number;
 }
 
 export class Vitals {
@@ -31,6 +46,8 @@ export class Vitals {
   };
   readonly slots: number;
   inFlight = 0;
+  /** By spec id, from the claim to the committed outcome. */
+  readonly claims = new Map<string, ClaimInHand>();
   started = false;
   draining = false;
   /** Failures in a row of the bucket, by loop. */
@@ -71,6 +88,8 @@ export class Vitals {
         ? undefined
         : Math.round(nowMs - this.#lastPollMs),
       stuckLoops,
+      bucketFailures: Math.max(0, ...this.bucketFailures.values()),
+      supervisorFailures: this.supervisorFailures,
       totals: { ...this.totals },
     };
   }
