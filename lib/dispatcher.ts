@@ -6,7 +6,7 @@ import { backoffMs, jitteredMs } from "./core/backoff.ts";
 import type { Candidate } from "./core/candidates.ts";
 import { StoreError } from "./core/store_error.ts";
 import { SupervisorError } from "./core/supervisor_error.ts";
-import { claimPending, type ClaimResult, takeOver } from "./claim.ts";
+import { claimPending, type ClaimResult } from "./claim.ts";
 import type { Cells } from "./ports.ts";
 import { PendingQueue } from "./pending_queue.ts";
 import type { DeadClaim, Slots } from "./slots.ts";
@@ -105,10 +105,7 @@ export class Dispatcher {
   #startTakeover(): boolean {
     const dead = this.#dead.shift();
     if (dead === undefined) return false;
-    const { id, found } = dead;
-    if (this.#slots.has(id)) return true;
-    const context = this.#slots.context;
-    this.#slots.start(id, () => takeOver(context, id, found), () => {});
+    if (!this.#slots.has(dead.id)) this.#slots.startTakeover(dead);
     return true;
   }
 

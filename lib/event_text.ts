@@ -63,8 +63,6 @@ function ofSpec(event: SpecEvent): Described {
     case "taken-over":
       return ["warn", `took the claim over from ${event.fromNode}, whose lease ran out`, {
         ...spec,
-        claim: event.claim,
-        attempt: event.attempt,
         from_node: event.fromNode,
         step: event.step,
       }];

@@ -40,6 +40,15 @@ export type StopCause =
   /** The agent must end. */
   | "interrupted";
 
+/** What there is to do after a takeover. */
+export type TakeoverStep =
+  | "run"
+  | "finish-filing"
+  | "finish-release"
+  | "lost"
+  | "cancelled"
+  | "too-large";
+
 /** What every event about one spec has. */
 export interface OfSpec {
   readonly specId: string;
@@ -94,9 +103,7 @@ export type FleetEvent =
   | ({
     readonly name: "taken-over";
     readonly fromNode: string;
-    readonly claim: string;
-    readonly attempt: number;
-    readonly step: "run" | "finish-filing" | "finish-release" | "lost" | "cancelled" | "too-large";
+    readonly step: TakeoverStep;
   } & OfSpec)
   | ({ readonly name: "cell-running"; readonly claim: string; readonly attempt: number } & OfSpec)
   | ({

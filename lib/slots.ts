@@ -11,6 +11,7 @@ import { type ClaimedSpec, type ClaimResult, takeOver, type TakeoverResult } fro
 import type { ClaimContext } from "./claim_context.ts";
 import type { FoundLease } from "./read_lease.ts";
 import { ClaimLost, type HeldLease } from "./held_lease.ts";
+import type { TakeoverStep } from "./events.ts";
 import type { Cells } from "./ports.ts";
 import { Wakeup } from "./wakeup.ts";
 import { fileToTheEnd, giveBack, settleTooLarge, settleUnrun, work, type WorkEnd } from "./work.ts";
@@ -111,11 +112,28 @@ export class Slots {
     this.#running.get(id)?.cancel.abort();
   }
 
-  /** Uses a free slot for a claim that is made, or taken over, by `claim`. */
-  start(id: string, claim: () => Promise<TakeoverResult>, onResult: (result: ClaimResult) => void) {
+  /** Uses a free slot for a claim that `claim` makes; `onResult` is told what came of that. */
+  start(
+    id: string,
+    claim: () => Promise<ClaimResult>,
+    onResult: (result: ClaimResult) => void,
+  ): void {
+    this.#occupy(id, async () => {
+      const result = await claim();
+      onResult(result);
+      return result;
+    });
+  }
+
+  /** Uses a free slot to take over a dead claim. */
+  startTakeover(dead: DeadClaim): void {
+    this.#occupy(dead.id, () => this.#takeOver(dead));
+  }
+
+  #occupy(id: string, claim: () => Promise<TakeoverResult>): void {
     this.#inUse.add(id);
     this.#noteChange();
-    void this.#run(id, claim, onResult).catch((error) => this.#fault.reject(error)).finally(() => {
+    void this.#run(id, claim).catch((error) => this.#fault.reject(error)).finally(() => {
       this.#inUse.delete(id);
       this.#context.vitals.claims.delete(id);
       this.#noteChange();
@@ -140,15 +158,9 @@ export class Slots {
     this.pause(retryInMs);
   }
 
-  async #run(
-    id: string,
-    claim: () => Promise<TakeoverResult>,
-    onResult: (result: ClaimResult) => void,
-  ): Promise<void> {
+  async #run(id: string, claim: () => Promise<TakeoverResult>): Promise<void> {
     try {
-      const result = await claim();
-      onResult(result as ClaimResult);
-      const end = await this.#goOn(result);
+      const end = await this.#goOn(await claim());
       if (end !== undefined) this.#ended(id, end);
     } catch (error) {
       if (!(error instanceof ClaimLost || error instanceof StoreError)) throw error;
@@ -231,10 +243,21 @@ export class Slots {
     }
   }
 
+  async #takeOver({ id, found }: DeadClaim): Promise<TakeoverResult> {
+    const result = await takeOver(this.#context, id, found);
+    const step = takeoverStep(result);
+    if (step !== undefined) {
+      this.#context.vitals.totals.takenOver++;
+      const fromNode = found.lease?.node ?? "a node whose lease cannot be read";
+      this.#context.log.emit({ name: "taken-over", specId: id, fromNode, step });
+    }
+    return result;
+  }
+
   async #finish(id: string, found: FoundLease): Promise<void> {
     const { log } = this.#context;
     try {
-      const result = await takeOver(this.#context, id, found);
+      const result = await this.#takeOver({ id, found });
       if (result.kind !== "finish-filing") return;
       const { held, commit } = result;
       await fileToTheEnd(this.#context, held, commit);
@@ -273,5 +296,21 @@ export class Slots {
 
   #backoff(failures: number): number {
     return backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, this.#context.entropy.random());
+  }
+}
+
+/** What a takeover goes on with; undefined when nothing was taken over. */
+function takeoverStep(result: TakeoverResult): TakeoverStep | undefined {
+  switch (result.kind) {
+    case "ready":
+      return "run";
+    case "finish-filing":
+    case "finish-release":
+    case "lost":
+    case "cancelled":
+    case "too-large":
+      return result.kind;
+    default:
+      return undefined;
   }
 }
