@@ -57,9 +57,14 @@ export async function probeStore(context: ProbeContext): Promise<StoreTraits> {
   }
   const conditional = await decisive(context, () => store.delete(key, first.etag));
   if (conditional.outcome === "refused") await cleanUp(store, key);
-  const absent = await decisive(context, () => store.replace(key, second.etag, body("absent"), {}));
+  // A key of its own: whether the other one is gone by now depends on a reply that may have been lost.
+  const absentKey = keys.probe(entropy.nonce());
+  const absent = await decisive(
+    context,
+    () => store.replace(absentKey, second.etag, body("absent"), {}),
+  );
   if (absent.outcome === "stored") {
-    await cleanUp(store, key);
+    await cleanUp(store, absentKey);
     throw unsafe("a PUT with If-Match, for a key that did not exist, was stored");
   }
   return { conditionalDelete: conditional.outcome === "refused" };
