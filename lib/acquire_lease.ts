@@ -17,13 +17,15 @@ export async function acquireLease(
   write: (body: Uint8Array) => Promise<WriteResult>,
 ): Promise<HeldLease | "refused" | "unknown"> {
   const { clock, timing } = context;
-  const body = encodeLease(lease);
   let firstStartedMs: number | undefined;
   for (let tries = 1; tries <= LEASE_WRITE_TRIES; tries++) {
+    // A try that was given up may land when the claim is long over. It must not look like the lease
+    // that others saw before.
+    const tried = { ...lease, sequence: lease.sequence + tries - 1 };
     const startedMs = clock.monotonic();
-    const result = await write(body);
+    const result = await write(encodeLease(tried));
     if (result.outcome === "stored") {
-      return new HeldLease(context, lease, result.etag, startedMs);
+      return new HeldLease(context, tried, result.etag, startedMs);
     }
     // A refusal is final only while no earlier try can have been stored.
     if (result.outcome === "refused" && firstStartedMs === undefined) return "refused";
@@ -31,10 +33,10 @@ export async function acquireLease(
     noteUnknown(context, result);
     const found = await lookAtLease(context, lease.specId);
     if (found === "failed") return "unknown";
-    switch (compareLease(found, lease)) {
+    switch (compareLease(found, tried)) {
       case "this-write":
       case "own-claim":
-        return new HeldLease(context, lease, found!.etag, firstStartedMs);
+        return new HeldLease(context, tried, found!.etag, firstStartedMs);
       case "someone-else":
         return "refused";
       case "absent":

@@ -173,16 +173,19 @@ export class HeldLease {
 
   async #delete(key: string, etag: () => string): Promise<"gone" | "kept"> {
     const { store, conditionalDelete } = this.#context;
-    for (;;) {
+    for (let failures = 1;; failures++) {
       if (!conditionalDelete) {
+        // Before each try: the one before may have landed, and the key be somebody else's by now.
         const head = await this.headObject(key);
         if (head === undefined) return "gone";
         if (head.etag !== etag()) return "kept";
       }
-      const result = await this.#guarded(
+      const result = await this.#attempt(
+        failures,
         `delete ${key}`,
         (options) => store.delete(key, conditionalDelete ? etag() : undefined, options),
       );
+      if (result === undefined) continue;
       if (result.outcome === "deleted") return "gone";
       // Some stores refuse, rather than confirm, when the object is absent.
       const head = await this.headObject(key);
@@ -214,20 +217,34 @@ export class HeldLease {
     action: string,
     write: (options: { timeoutMs: number }) => Promise<Known | UnknownOutcome>,
   ): Promise<Exclude<Known, UnknownOutcome>> {
-    const { timing, clock, giveUp } = this.#context;
     for (let failures = 1;; failures++) {
-      await this.ensureTrust(trustForWriteMs(timing));
-      const result = await write({ timeoutMs: timing.requestTimeoutMs });
-      if (result.outcome !== "unknown") return result as Exclude<Known, UnknownOutcome>;
-      const unknown = result as UnknownOutcome;
-      noteUnknown(this.#context, unknown);
-      if (unknown.answered) {
-        await this.#pause(failures, action, unknown.cause);
-      } else {
-        this.#report(action, failures, timing.landingMs, unknown.cause);
-        await clock.sleep(timing.landingMs, giveUp);
-      }
+      const result = await this.#attempt(failures, action, write);
+      if (result !== undefined) return result;
     }
+  }
+
+  /**
+   * Sends one write under the claim. Undefined when its outcome stayed unknown; by then the store is
+   * done with it.
+   */
+  async #attempt<Known extends { outcome: string }>(
+    failures: number,
+    action: string,
+    write: (options: { timeoutMs: number }) => Promise<Known | UnknownOutcome>,
+  ): Promise<Exclude<Known, UnknownOutcome> | undefined> {
+    const { timing, clock, giveUp } = this.#context;
+    await this.ensureTrust(trustForWriteMs(timing));
+    const result = await write({ timeoutMs: timing.requestTimeoutMs });
+    if (result.outcome !== "unknown") return result as Exclude<Known, UnknownOutcome>;
+    const unknown = result as UnknownOutcome;
+    noteUnknown(this.#context, unknown);
+    if (unknown.answered) {
+      await this.#pause(failures, action, unknown.cause);
+    } else {
+      this.#report(action, failures, timing.landingMs, unknown.cause);
+      await clock.sleep(timing.landingMs, giveUp);
+    }
+    return undefined;
   }
 
   async #persist<T>(action: string, request: () => Promise<T>): Promise<T> {
