@@ -6,9 +6,7 @@
 import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { StoreError } from "../core/store_error.ts";
 import { type CredentialsSource, credentialsSource, type Environment } from "./s3_credentials.ts";
-import { FetchTransport } from "./s3_fetch_transport.ts";
-import { NodeTransport } from "./s3_node_transport.ts";
-import { hasSoundNodeHttp, type Transport } from "./s3_transport.ts";
+import { openTransport } from "./s3_open_transport.ts";
 
 /** How often a read or a plain write is tried in all. */
 const READ_ATTEMPTS = 3;
@@ -52,7 +50,12 @@ export function connectS3(options: S3ConnectionOptions): S3Connection {
     );
   }
   const credentials = credentialsSource(environment);
-  const transport = createTransport(options);
+  const transport = openTransport({
+    connectTimeoutMs: options.connectTimeoutMs,
+    maxSockets: options.maxSockets,
+    keepAlive: true,
+    proxyEnv: environment,
+  });
   const config: S3ClientConfig = {
     ...settingsWithoutFiles(environment),
     region,
@@ -86,13 +89,6 @@ export function connectS3(options: S3ConnectionOptions): S3Connection {
       transport.destroy();
     },
   };
-}
-
-function createTransport(options: S3ConnectionOptions): Transport {
-  const { connectTimeoutMs, maxSockets, environment } = options;
-  return hasSoundNodeHttp(Deno.version.deno)
-    ? new NodeTransport({ connectTimeoutMs, maxSockets, keepAlive: true, proxyEnv: environment })
-    : new FetchTransport({ connectTimeoutMs, maxSockets });
 }
 
 function endpointUrl(options: S3ConnectionOptions): URL | undefined {

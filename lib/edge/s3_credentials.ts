@@ -10,7 +10,7 @@
  * https://docs.aws.amazon.com/sdkref/latest/guide/feature-imds-credentials.html (version 2 only).
  */
 import { StoreError } from "../core/store_error.ts";
-import { NodeTransport } from "./s3_node_transport.ts";
+import { openTransport } from "./s3_open_transport.ts";
 
 /** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -260,7 +260,7 @@ interface MetadataAnswer {
   readonly text: string;
 }
 
-/** One request, around any proxy, over in `METADATA_TIMEOUT_MS`. */
+/** One request, over in `METADATA_TIMEOUT_MS`; not by a proxy, which would have another's metadata. */
 async function ask(
   method: string,
   url: URL,
@@ -271,7 +271,7 @@ async function ask(
     () => deadline.abort(new Error(`no answer within ${METADATA_TIMEOUT_MS} ms`)),
     METADATA_TIMEOUT_MS,
   );
-  const transport = new NodeTransport({
+  const transport = openTransport({
     connectTimeoutMs: METADATA_TIMEOUT_MS,
     maxSockets: 1,
     keepAlive: false,
@@ -292,6 +292,9 @@ async function ask(
       if (text.length > METADATA_MAX_BYTES) throw new Error("the answer is too long");
     }
     return { status: response.statusCode, text };
+  } catch (error) {
+    deadline.abort();
+    throw error;
   } finally {
     clearTimeout(timer);
     transport.destroy();

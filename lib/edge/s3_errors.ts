@@ -70,6 +70,8 @@ const VERBS: Record<StoreOperation, { readonly verb: string; readonly permission
 };
 
 const STORE_MESSAGE_MAX_CHARACTERS = 300;
+/** Shorter ones are no secrets but placeholders, and would be found in plain words. */
+const SECRET_MIN_CHARACTERS = 8;
 
 /** Codes that mean "ask less often", whatever the status. */
 const THROTTLING_CODES = new Set([
@@ -125,10 +127,10 @@ export function saysAbsent(failure: RequestFailure): boolean {
 export function redacted(text: string, secrets: readonly string[]): string {
   let clean = text;
   for (const secret of secrets) {
-    if (secret !== "") clean = clean.replaceAll(secret, "[redacted]");
+    if (secret.length >= SECRET_MIN_CHARACTERS) clean = clean.replaceAll(secret, "[redacted]");
   }
   return clean
-    .replace(/\b(Signature|Credential|X-Amz-[A-Za-z-]+)=[^\s,&"'<]+/g, "$1=[redacted]")
+    .replace(/\b(Signature|Credential|X-Amz-[A-Za-z-]+)=[^\s,;&"'<]+/g, "$1=[redacted]")
     .replace(/\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b/g, "[redacted]");
 }
 
@@ -212,7 +214,9 @@ function explanation(
     case NOT_S3:
       return {
         what: "the answer is not from an S3 service",
-        hint: `check the endpoint${hostPart(context)}`,
+        hint: context.endpointHost === undefined
+          ? "check the network"
+          : `check the endpoint ${context.endpointHost}`,
       };
     case "NoSuchBucket":
       return { what: "there is no such bucket", hint: "check the name, region and endpoint" };
@@ -291,7 +295,10 @@ function connectionFailure(error: unknown, context: RequestContext): RequestFail
   if (code === "ENOTFOUND" || code === "EAI_AGAIN" || /dns error|getaddrinfo/i.test(text)) {
     return noAnswer("transient", `the host name of the endpoint${host} cannot be resolved`);
   }
-  if (/certificate|\btls\b|\bssl\b|handshake/i.test(text) || /^(CERT|ERR_TLS|ERR_SSL)/.test(code)) {
+  if (
+    /certificate|\btls\b|\bssl\b|handshake|corrupt message/i.test(text) ||
+    /^(CERT|ERR_TLS|ERR_SSL)/.test(code)
+  ) {
     return noAnswer("transient", `no TLS connection${host}: ${text}`);
   }
   if (code === "ECONNREFUSED" || /connection refused/i.test(text)) {
@@ -315,7 +322,9 @@ function systemError(error: unknown): { readonly code: string; readonly text: st
     if (current.message !== "") texts.push(current.message);
   }
   if (texts.length === 0 && !(error instanceof Error)) texts.push(String(error));
-  return { code, text: texts.join(": ").slice(0, STORE_MESSAGE_MAX_CHARACTERS) };
+  // What fetch puts in front holds the whole URL.
+  const text = texts.join(": ").replace(/^error sending request .*client error \(\w+\): /, "");
+  return { code, text: text.slice(0, STORE_MESSAGE_MAX_CHARACTERS) };
 }
 
 function hostPart({ endpointHost }: RequestContext): string {

@@ -325,7 +325,10 @@ class S3Store implements Store, Disposable {
   }
 }
 
-/** Runs a request and ends it, body included, when the time is over; leaves no timer behind. */
+/**
+ * Runs a request and ends it, body included, when the time is over. Leaves nothing behind but, at
+ * most, the SDK's timer for its next try, which then does nothing.
+ */
 async function withDeadline<Output>(timeoutMs: number, send: Send<Output>): Promise<Output> {
   const controller = new AbortController();
   const { promise: expired, reject } = Promise.withResolvers<never>();
@@ -341,6 +344,8 @@ async function withDeadline<Output>(timeoutMs: number, send: Send<Output>): Prom
       expired,
     ]);
   } catch (error) {
+    // A body that nobody wants any more would hold its connection.
+    controller.abort();
     throw controller.signal.reason instanceof DeadlineError ? controller.signal.reason : error;
   } finally {
     clearTimeout(timer);
