@@ -8,7 +8,8 @@ export const KEY_MAX_BYTES = 1024;
 /** Names and values together. */
 export const METADATA_MAX_BYTES = 2048;
 
-const METADATA_NAME = /^[a-z0-9][a-z0-9._-]*$/;
+/** No underscore: some servers drop headers that have one. */
+const METADATA_NAME = /^[a-z0-9][a-z0-9-]*$/;
 const METADATA_VALUE = /^(?:[!-~](?:[ -~]*[!-~])?)?$/;
 
 /** Why a key cannot be stored, or undefined when it can. */
@@ -24,9 +25,7 @@ export function metadataProblem(metadata: Readonly<Record<string, string>>): str
   let size = 0;
   for (const [name, value] of Object.entries(metadata)) {
     if (!METADATA_NAME.test(name)) {
-      return `the metadata name ${
-        JSON.stringify(name)
-      } is not of a-z, 0-9, dot, hyphen, underscore`;
+      return `the metadata name ${JSON.stringify(name)} is not of a-z, 0-9 and hyphen`;
     }
     if (!METADATA_VALUE.test(value)) {
       return `the metadata value of ${name} is not printable ASCII without spaces at its ends`;

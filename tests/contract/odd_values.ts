@@ -32,7 +32,7 @@ export const ODD_KEYS: readonly string[] = [
 /** Everything that is allowed. */
 export const ODD_METADATA: Readonly<Record<string, string>> = {
   plain: "value",
-  "with-hyphen.dot_and-0": "1",
+  "with-hyphen-and-0": "1",
   punctuation: "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
   spaces: "a b  c",
   json: '{"exitCode":0,"reason":"exit"}',
@@ -52,6 +52,7 @@ export const REFUSED_METADATA: readonly [Readonly<Record<string, string>>, RegEx
   [{ reason: "\u007f" }, /value of reason/],
   [{ Upper: "a" }, /name "Upper"/],
   [{ "a b": "a" }, /name "a b"/],
+  [{ "a_b": "a" }, /name "a_b"/],
   [{ "": "a" }, /name ""/],
   [{ "a:b": "a" }, /name "a:b"/],
   [{ a: "x".repeat(1500), b: "x".repeat(1500) }, /3002 bytes/],
