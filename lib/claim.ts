@@ -218,23 +218,20 @@ async function goOn(
     return { kind: "finish-filing", held, commit: next.commit };
   }
   const { body: spec, etag: specEtag } = found(claimed);
+  // It may be pending again already: cancelled here, it would still run from there.
+  if (next.step === "finish-release") {
+    return { kind: "finish-release", held, spec, specEtag, attempt: next.attempt };
+  }
+  if (next.step === "resume" && next.pendingEtag !== undefined) {
+    await held.deleteObject(keys.pending(held.id), next.pendingEtag);
+  }
   const mark = await held.readObject(keys.cancelMark(held.id), MAX_MARK_BYTES);
   if (mark.outcome === "found" && cancels(decodeCancelMark(mark.object.body), before)) {
     return { kind: "cancelled", claimed: { held, spec, specEtag } };
   }
-  switch (next.step) {
-    case "finish-release":
-      return { kind: "finish-release", held, spec, specEtag, attempt: next.attempt };
-    case "resume":
-      if (next.pendingEtag !== undefined) {
-        await held.deleteObject(keys.pending(held.id), next.pendingEtag);
-      }
-      return await ready(held, spec, specEtag, next.attempt, before);
-    case "run-again":
-      return await ready(held, spec, specEtag, next.attempt, before);
-    case "file-as-lost":
-      return { kind: "lost", claimed: { held, spec, specEtag } };
-  }
+  return next.step === "file-as-lost"
+    ? { kind: "lost", claimed: { held, spec, specEtag } }
+    : await ready(held, spec, specEtag, next.attempt, before);
 }
 
 /**

@@ -139,6 +139,10 @@ export class Fleet {
     return node;
   }
 
+  named(name: string): Node {
+    return this.nodes.find((node) => node.name === name)!;
+  }
+
   /**
    * Runs until nothing is left to happen: every agent has ended or was killed. Rejects with the error
    * of an agent that failed.
@@ -187,6 +191,7 @@ export class Fleet {
 
 /** One agent process. */
 export class Node {
+  readonly name: string;
   readonly process: SimulatedProcess;
   /** How it ended, once it has; undefined for one that was killed. */
   end: AgentEnd | Error | undefined;
@@ -199,6 +204,7 @@ export class Node {
 
   constructor(fleet: Fleet, name: string, options: NodeOptions) {
     const number = fleet.nodes.length;
+    this.name = name;
     this.process = new SimulatedProcess(fleet.time, number, 0, () => {
       throw new Error(`${name} is in an endless loop`);
     });
