@@ -4,6 +4,7 @@ import { StoreError } from "../../lib/core/store_error.ts";
 import type { RequestReport } from "../../lib/edge/s3_store.ts";
 import { hasSoundNodeHttp } from "../../lib/edge/s3_transport.ts";
 import {
+  CREDENTIALS,
   ETAG,
   NOTHING,
   OPERATIONS,
@@ -259,4 +260,23 @@ Deno.test("requests carry the program's name, conditions as given, and no traili
   assert.equal(seen.get("if-none-match"), "*");
   await store.delete("k", ETAG);
   assert.equal(seen.get("if-match"), ETAG);
+});
+
+Deno.test({
+  name: "a proxy in the environment is used, except for the hosts of NO_PROXY",
+  // `fetch`, which the older runtimes get, reads these variables from the process alone.
+  ignore: !hasSoundNodeHttp(Deno.version.deno),
+  fn: async () => {
+    await using proxy = scriptedServer(() => new Response(null, { headers: { etag: ETAG } }));
+    await using server = scriptedServer(() => s3Error(404, "NoSuchKey"));
+    const environment = { ...CREDENTIALS, HTTP_PROXY: proxy.endpoint };
+    using proxied = testStore("http://s3.invalid:9000", { environment });
+    assert.equal((await proxied.create("k", NOTHING, {})).outcome, "stored");
+    assert.equal(proxy.requests.length, 1);
+    using direct = testStore(server.endpoint, {
+      environment: { ...environment, NO_PROXY: "127.0.0.1" },
+    });
+    assert.deepEqual(await direct.get("k", 1), { outcome: "absent" });
+    assert.equal(proxy.requests.length, 1);
+  },
 });
