@@ -55,8 +55,7 @@ export async function probeStore(context: ProbeContext): Promise<StoreTraits> {
     await cleanUp(store, key);
     throw unsafe("a PUT with If-Match, with an ETag that the object no longer has, was stored");
   }
-  const conditional = await decisive(context, () => store.delete(key, first.etag));
-  if (conditional.outcome === "refused") await cleanUp(store, key);
+  const conditionalDelete = await deleteIsConditional(context, key, first.etag, second.etag);
   // A key of its own: whether the other one is gone by now depends on a reply that may have been lost.
   const absentKey = keys.probe(entropy.nonce());
   const absent = await decisive(
@@ -67,7 +66,25 @@ export async function probeStore(context: ProbeContext): Promise<StoreTraits> {
     await cleanUp(store, absentKey);
     throw unsafe("a PUT with If-Match, for a key that did not exist, was stored");
   }
-  return { conditionalDelete: conditional.outcome === "refused" };
+  return { conditionalDelete };
+}
+
+/**
+ * Whether a delete with an ETag that the object no longer has leaves it where it is. The object is
+ * believed and not the reply: a delete whose reply was lost may be refused when it is sent again.
+ */
+async function deleteIsConditional(
+  context: ProbeContext,
+  key: string,
+  staleEtag: string,
+  etag: string,
+): Promise<boolean> {
+  const { store } = context;
+  const deleted = await decisive(context, () => store.delete(key, staleEtag));
+  if (deleted.outcome === "deleted") return false;
+  const conditional = (await store.head(key))?.etag === etag;
+  if (conditional) await cleanUp(store, key);
+  return conditional;
 }
 
 /** Repeats a request until its outcome is known. */
