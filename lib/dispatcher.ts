@@ -74,7 +74,7 @@ export class Dispatcher {
         await this.#slots.changed.wait(this.#slots.context.clock, LOOP_BOUND_MS);
       } else if (this.#slots.pausedMs > 0) {
         await this.#rest(this.#slots.pausedMs);
-      } else if (await this.#supervisorReady()) {
+      } else if (await this.#supervisorReady() && !this.#drain.aborted) {
         const reason = await this.#step();
         if (reason !== undefined) return reason;
       }
@@ -87,6 +87,8 @@ export class Dispatcher {
   async #step(): Promise<string | undefined> {
     this.#vitals.expect("poll", LOOP_BOUND_MS);
     if (this.#startTakeover() || await this.#startCandidate()) return undefined;
+    // Either may have come while specs were being read, when there was no wait to end.
+    if (this.#drain.aborted || this.#dead.length > 0) return undefined;
     if (!this.#exhausted) {
       await this.#poll();
       return undefined;
@@ -165,9 +167,9 @@ export class Dispatcher {
     const { clock, log } = this.#slots.context;
     if (this.#queue.atRoundStart) this.#takenInRound = false;
     try {
-      const startedMs = clock.monotonic();
       const summary = await this.#queue.poll(() => this.#vitals.expect("poll", LOOP_BOUND_MS));
-      this.#polledMs = startedMs;
+      // From its end: a listing slower than the interval would be stale before its first candidate.
+      this.#polledMs = clock.monotonic();
       this.#takenSincePoll = false;
       this.#roundComplete = summary.roundComplete;
       this.#vitals.polled();
