@@ -6,15 +6,34 @@ import deno from "./deno.json" with { type: "json" };
 import { type AgentControl, runAgent } from "./lib/agent.ts";
 import { type Config, readConfig } from "./lib/config.ts";
 import { QueueKeys } from "./lib/core/keys.ts";
-import { leaseTiming } from "./lib/core/lease_timing.ts";
+import { type LeaseTiming, leaseTiming } from "./lib/core/lease_timing.ts";
 import { StoreError } from "./lib/core/store_error.ts";
 import { buildCommit } from "./lib/edge/build_commit.ts";
 import { createCells } from "./lib/edge/child_process.ts";
 import { hostName } from "./lib/edge/host_name.ts";
+import {
+  HttpListenError,
+  type HttpRoutes,
+  plain,
+  startHttpServer,
+} from "./lib/edge/http_server.ts";
 import { createLog } from "./lib/edge/json_log.ts";
+import { createMetrics, type Metrics } from "./lib/edge/metrics.ts";
 import { onSignals } from "./lib/edge/os_signals.ts";
 import { createS3Store } from "./lib/edge/s3_store.ts";
 import { systemClock, systemEntropy } from "./lib/edge/system_clock.ts";
+import { SystemdNotifier, takeNotifySettings } from "./lib/edge/systemd.ts";
+import {
+  type HealthVerdict,
+  liveness,
+  longestWatchdogMs,
+  type NodeIdentity,
+  nodeStatus,
+  readiness,
+  stateLine,
+  watchEventLoop,
+} from "./lib/health.ts";
+import type { Clock, Log } from "./lib/ports.ts";
 import { parseCommandLine, usage, USAGE_HINT } from "./lib/usage.ts";
 import { Vitals } from "./lib/vitals.ts";
 
@@ -65,6 +84,7 @@ async function agent(once: boolean): Promise<number> {
   } catch (error) {
     log.emit({ name: "start-failed", cause: messageOf(error) });
     if (error instanceof StoreError) return EXIT.unavailable;
+    if (error instanceof HttpListenError) return EXIT.configuration;
     complain(error instanceof Error ? error.stack ?? error.message : String(error));
     return EXIT.internal;
   } finally {
@@ -75,12 +95,23 @@ async function agent(once: boolean): Promise<number> {
 async function runAgentOf(
   config: Config,
   node: string,
-  log: ClosableLog,
+  lines: ClosableLog,
   once: boolean,
 ): Promise<number> {
   const { bucket, prefix, queueName, poolId } = config;
-  const version = `${deno.version} (${await buildCommit(import.meta.dirname)})`;
-  log.emit({
+  const commit = await buildCommit(import.meta.dirname);
+  const version = `${deno.version} (${commit})`;
+  const clock = systemClock();
+  const vitals = new Vitals(clock, config.concurrency);
+  const timing = leaseTiming(config.leaseTtlMs, config.killGraceMs);
+  const metrics = createMetrics({
+    version: deno.version,
+    commit,
+    startedAtMs: clock.now(),
+    signs: () => vitals.signs(),
+    residentBytes: () => Deno.memoryUsage().rss,
+  });
+  lines.emit({
     name: "agent-starting",
     version,
     bucket,
@@ -89,12 +120,16 @@ async function runAgentOf(
     poolId,
     settings: startSettings(config),
   });
-  const control = stopOnSignals(log);
+  const control = stopOnSignals(lines);
+  const identity = { node, version, queueName, poolId };
+  await using observed = observe({ config, identity, timing, clock, vitals, metrics, lines });
+  const { log } = observed;
   using store = createS3Store({
     bucket,
     pathStyle: config.s3PathStyle,
     userAgent: `cellos-fleet/${deno.version}`,
     concurrency: config.concurrency,
+    onRequest: metrics.onRequest,
   });
   await using cells = await createCells({
     supervisor: config.supervisor,
@@ -106,22 +141,104 @@ async function runAgentOf(
     onLine: (line) => log.emit({ name: "cell-output", ...line }),
     onGuardLost: (cause) => log.emit({ name: "guard-lost", cause }),
   });
-  const clock = systemClock();
   const context = {
     store,
     clock,
     entropy: systemEntropy(),
     log,
     keys: new QueueKeys(prefix, queueName),
-    timing: leaseTiming(config.leaseTtlMs, config.killGraceMs),
+    timing,
     node,
     poolId,
     maxAttempts: config.maxAttempts,
     maxSpecBytes: config.maxSpecBytes,
-    vitals: new Vitals(clock, config.concurrency),
+    vitals,
   };
   const end = await runAgent(context, cells, { ...config, version, once }, control);
   return end === "drained" ? EXIT.ok : EXIT.temporary;
+}
+
+interface Observation {
+  readonly config: Config;
+  readonly identity: NodeIdentity;
+  readonly timing: LeaseTiming;
+  readonly clock: Clock;
+  readonly vitals: Vitals;
+  readonly metrics: Metrics;
+  readonly lines: Log;
+}
+
+/**
+ * Shows the agent to the outside, by log, metrics, health endpoint and service manager, all of which
+ * read the events that the returned log takes. Throws `HttpListenError`.
+ */
+function observe(observation: Observation): { readonly log: Log } & AsyncDisposable {
+  const { clock, vitals, metrics, lines } = observation;
+  const counted: Log = {
+    emit(event) {
+      lines.emit(event);
+      metrics.emit(event);
+    },
+  };
+  const ending = new AsyncDisposableStack();
+  const { httpAddress: address } = observation.config;
+  if (address !== undefined) {
+    const server = ending.use(startHttpServer({ address, routes: httpRoutes(observation) }));
+    counted.emit({ name: "http-serving", address: server.address });
+  }
+  const notifier = ending.use(startNotifier(observation, counted));
+  const log: Log = {
+    emit(event) {
+      counted.emit(event);
+      if (event.name === "store-probed") notifier?.ready();
+      if (event.name === "draining") notifier?.stopping();
+    },
+  };
+  const stop = new AbortController();
+  const watching = watchEventLoop(clock, vitals, stop.signal);
+  ending.defer(() => {
+    stop.abort();
+    return watching;
+  });
+  return { log, [Symbol.asyncDispose]: () => ending.disposeAsync() };
+}
+
+function httpRoutes({ identity, clock, vitals, metrics }: Observation): HttpRoutes {
+  const answer = ({ healthy, reason }: HealthVerdict) => plain(healthy ? 200 : 503, reason);
+  return {
+    "/metrics": async () => ({ status: 200, ...await metrics.render() }),
+    "/livez": () => answer(liveness(vitals.signs())),
+    "/readyz": () => answer(readiness(vitals.signs())),
+    "/status": () => {
+      const status = nodeStatus(identity, vitals, clock);
+      return {
+        status: 200,
+        contentType: "application/json",
+        body: `${JSON.stringify(status, undefined, 2)}\n`,
+      };
+    },
+  };
+}
+
+/** Undefined where no service manager listens. */
+function startNotifier(
+  { clock, timing, vitals }: Observation,
+  log: Log,
+): SystemdNotifier | undefined {
+  const settings = takeNotifySettings(Deno.env, Deno.pid);
+  if (settings === undefined) return undefined;
+  const { watchdogMs } = settings;
+  const longestMs = longestWatchdogMs(timing);
+  if (watchdogMs !== undefined && watchdogMs > longestMs) {
+    log.emit({ name: "watchdog-too-slow", watchdogMs, longestMs });
+  }
+  return new SystemdNotifier({
+    ...settings,
+    clock,
+    alive: () => liveness(vitals.signs()).healthy,
+    status: () => stateLine(vitals.signs()),
+    onFailure: (cause) => log.emit({ name: "service-manager-failed", cause }),
+  });
 }
 
 /** The settings that explain what an agent does later on, for the line it starts with. */
