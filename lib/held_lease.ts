@@ -165,10 +165,18 @@ export class HeldLease {
     return this.#delete(key, () => etag);
   }
 
-  /** Gives the lease up by deleting it. The last act of a claim; `kept` means it was not ours. */
-  removeLease(): Promise<"gone" | "kept"> {
-    // Every request may renew the lease first, so its ETag is asked for when the request is sent.
-    return this.#delete(this.#context.keys.lease(this.id), () => this.#etag);
+  /**
+   * Gives the lease up by deleting it. The last act of a claim; `kept` means it was not ours, or no
+   * longer is: after a try whose reply was lost there may be nothing left to renew.
+   */
+  async removeLease(): Promise<"gone" | "kept"> {
+    try {
+      // Every request may renew the lease first, so its ETag is asked for when the request is sent.
+      return await this.#delete(this.#context.keys.lease(this.id), () => this.#etag);
+    } catch (error) {
+      if (error instanceof ClaimLost && this.#lost.signal.aborted) return "kept";
+      throw error;
+    }
   }
 
   async #delete(key: string, etag: () => string): Promise<"gone" | "kept"> {

@@ -80,6 +80,8 @@ Deno.test("the spec is still run exactly once: the first reply to every write of
   });
   assert.equal(struck.size, WRITES.length);
   assertRunOnce(fleet);
+  assert.equal(fleet.events("spec-filed").length, 1);
+  assert.deepEqual(fleet.events("filing-left"), []);
 });
 
 Deno.test("the spec is still run exactly once: two replies in a row are lost, for each write", async () => {
@@ -97,9 +99,11 @@ Deno.test("the spec is still run exactly once without conditional deletes, which
 Deno.test("the spec is still run exactly once: each read meets a 500 the first time", async () => {
   const struck = new Set<string>();
   const fleet = await runUnder((request) => {
-    const { operation } = request;
+    const { operation, key } = request;
     const title = `${request.node} ${titleOf(request)}`;
     if (!["get", "head", "list"].includes(operation) || struck.has(title)) return undefined;
+    // The probe has a key of its own each time: its reads would never get through.
+    if (key.includes("/probe/")) return undefined;
     struck.add(title);
     return { status: 500, effect: false };
   });
