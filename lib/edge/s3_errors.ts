@@ -6,7 +6,7 @@
  * `cause` nor in full, so that no credential gets into a log.
  */
 import { StoreError, type StoreErrorKind } from "../core/store_error.ts";
-import { ConnectTimeoutError } from "./s3_transport.ts";
+import { ConnectTimeoutError, UnsendablePathError } from "./s3_transport.ts";
 
 export type StoreOperation =
   | "list"
@@ -110,6 +110,8 @@ export function requestFailure(error: unknown, context: RequestContext): Request
     ? noAnswer(error.kind, error.message)
     : error instanceof DeadlineError
     ? { ...noAnswer("transient", error.message), timedOut: true }
+    : error instanceof UnsendablePathError
+    ? noAnswer("permanent", error.message)
     : error instanceof UnusableAnswerError
     ? noAnswer("transient", error.message)
     : statusOf(error) === undefined

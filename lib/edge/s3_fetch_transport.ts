@@ -12,12 +12,8 @@ import {
   type TransportOptions,
   type TransportRequest,
   type TransportResponse,
+  UnsendablePathError,
 } from "./s3_transport.ts";
-
-/** A path that `fetch` would change. */
-export class UnsendablePathError extends Error {
-  override name = "UnsendablePathError";
-}
 
 export class FetchTransport implements Transport {
   readonly metadata = { handlerProtocol: "http/1.1" };

@@ -68,6 +68,11 @@ export class ConnectTimeoutError extends Error {
   readonly code = "ETIMEDOUT";
 }
 
+/** A path that the transport would have to change. Nothing was sent. */
+export class UnsendablePathError extends Error {
+  override name = "UnsendablePathError";
+}
+
 /** Whether a runtime's `node:http` is sound enough for `NodeTransport`; see above. */
 export function hasSoundNodeHttp(denoVersion: string): boolean {
   const [major, minor] = denoVersion.split(".").map(Number);

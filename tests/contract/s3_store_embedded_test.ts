@@ -1,10 +1,9 @@
 import { createS3Store } from "../../lib/edge/s3_store.ts";
-import { hasSoundNodeHttp } from "../../lib/edge/s3_transport.ts";
 import { quotedMd5 } from "../../scripts/s3/bucket.ts";
 import { type S3ServerOptions, startS3Server } from "../../scripts/s3_server.ts";
 import { etagDialects } from "./etag_dialects.ts";
-import { ODD_KEYS } from "./odd_values.ts";
 import { type OpenStore, storeContract } from "./store_contract.ts";
+import { unsendableKeys } from "./unsendable_keys.ts";
 
 function open(options: S3ServerOptions = {}): Promise<OpenStore> {
   const server = startS3Server({ buckets: ["contract"], ...options });
@@ -24,14 +23,8 @@ function open(options: S3ServerOptions = {}): Promise<OpenStore> {
   });
 }
 
-/** What `fetch` cannot send; the older runtimes have nothing else. */
-const unsendable = new Map(
-  ODD_KEYS.filter((key) => key.split("/").some((part) => part === "." || part === ".."))
-    .map((key) => [key, "this runtime's transport resolves dot segments"]),
-);
-
 storeContract("S3 store on the embedded server", () => open(), {
-  keys: hasSoundNodeHttp(Deno.version.deno) ? undefined : unsendable,
+  keys: unsendableKeys(),
 });
 
 etagDialects(

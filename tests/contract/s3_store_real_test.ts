@@ -3,11 +3,13 @@
  * names, with the credentials of the environment, or else `moto_server` where it is installed. Every
  * test makes a bucket of its own and removes it.
  */
-import { CreateBucketCommand, DeleteBucketCommand, S3Client } from "@aws-sdk/client-s3";
-import { credentialsSource, type Environment } from "../../lib/edge/s3_credentials.ts";
+import { CreateBucketCommand, DeleteBucketCommand } from "@aws-sdk/client-s3";
+import { connectS3 } from "../../lib/edge/s3_client.ts";
+import type { Environment } from "../../lib/edge/s3_credentials.ts";
 import { createS3Store } from "../../lib/edge/s3_store.ts";
 import { type MotoServer, motoServerPath, startMotoServer } from "./moto_server.ts";
 import { type OpenStore, storeContract, type StoreLimits } from "./store_contract.ts";
+import { unsendableKeys } from "./unsendable_keys.ts";
 
 const givenEndpoint = Deno.env.get("CELLOS_FLEET_TEST_ENDPOINT");
 const motoPath = givenEndpoint ? undefined : motoServerPath();
@@ -23,7 +25,7 @@ if (motoPath !== undefined) {
 const MOTO_LIMITS: StoreLimits = {
   ignoresCopyCondition: true,
   racyConditions: true,
-  keys: new Map([["line\nfeed", "moto does not route it"]]),
+  keys: new Map([...unsendableKeys(), ["line\nfeed", "moto does not route it"]]),
 };
 
 let opened = 0;
@@ -35,15 +37,15 @@ async function open(): Promise<OpenStore> {
     ? Deno.env.toObject()
     : { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test" };
   const region = environment.AWS_REGION || "us-east-1";
-  const store = createS3Store({
-    bucket,
-    endpoint,
-    environment,
-    region,
-    userAgent: "cellos-fleet/test",
-    requestTimeoutMs: 60_000,
+  const settings = { endpoint, environment, region, userAgent: "cellos-fleet/test" };
+  const store = createS3Store({ ...settings, bucket, requestTimeoutMs: 60_000 });
+  const connection = connectS3({
+    ...settings,
+    pathStyle: "true",
+    connectTimeoutMs: 5_000,
+    maxSockets: 1,
   });
-  await administrate(endpoint, environment, region, new CreateBucketCommand({ Bucket: bucket }));
+  await connection.once.send(new CreateBucketCommand({ Bucket: bucket }));
   return {
     store,
     async [Symbol.asyncDispose]() {
@@ -53,40 +55,17 @@ async function open(): Promise<OpenStore> {
         empty = !truncated;
       }
       store[Symbol.dispose]();
-      await administrate(
-        endpoint,
-        environment,
-        region,
-        new DeleteBucketCommand({ Bucket: bucket }),
-      );
+      await connection.once.send(new DeleteBucketCommand({ Bucket: bucket }));
+      connection[Symbol.dispose]();
     },
   };
-}
-
-async function administrate(
-  endpoint: string,
-  environment: Environment,
-  region: string,
-  command: CreateBucketCommand | DeleteBucketCommand,
-): Promise<void> {
-  const client = new S3Client({
-    endpoint,
-    region,
-    forcePathStyle: true,
-    credentials: credentialsSource(environment).provide,
-  });
-  try {
-    await client.send(command as CreateBucketCommand);
-  } finally {
-    client.destroy();
-  }
 }
 
 storeContract(
   givenEndpoint ? "S3 store on CELLOS_FLEET_TEST_ENDPOINT" : "S3 store on moto_server",
   open,
   givenEndpoint
-    ? {}
+    ? { keys: unsendableKeys() }
     : motoPath === undefined
     ? { unavailable: "CELLOS_FLEET_TEST_ENDPOINT is not set, and there is no moto_server" }
     : MOTO_LIMITS,

@@ -52,7 +52,8 @@ for (const name of SENT_ONCE) {
       cause: "no answer within 200 ms",
     });
     await server.idle();
-    assert.equal(server.connections, 1);
+    // On a busy machine, the time may be over before there is any.
+    assert.ok(server.connections <= 1);
   });
 
   Deno.test(`${name} is sent once when the connection is cut instead of an answer`, async () => {
@@ -278,5 +279,19 @@ Deno.test({
     });
     assert.deepEqual(await direct.get("k", 1), { outcome: "absent" });
     assert.equal(proxy.requests.length, 1);
+  },
+});
+
+Deno.test({
+  name: "a key that the older runtimes cannot send is refused for good, not taken for another key",
+  ignore: hasSoundNodeHttp(Deno.version.deno),
+  fn: async () => {
+    await using server = scriptedServer(() => new Response(null, { headers: { etag: ETAG } }));
+    using store = testStore(server.endpoint);
+    for (const key of ["a/../b", "a/./b", ".."]) {
+      await assert.rejects(store.create(key, NOTHING, {}), { kind: "permanent" });
+      await assert.rejects(store.get(key, 1), { kind: "permanent" });
+    }
+    assert.deepEqual(server.requests, []);
   },
 });
