@@ -130,6 +130,9 @@ function isoOf(ms: number | undefined): string | undefined {
 
 const MAX_EARLIER_RUNS = 10;
 
+/** All values together must stay below the 2 KB that S3 allows. */
+const MAX_METADATA_VALUE = 128;
+
 /** Prefix of every user metadata key of a terminal object. */
 export const RESULT_METADATA_PREFIX = "cellos-";
 
@@ -148,8 +151,7 @@ export function resultMetadata(result: ResultRecord): Record<string, string> {
   };
   const metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(facts)) {
-    // Header values are ASCII; a node id need not be.
-    if (value !== undefined) metadata[RESULT_METADATA_PREFIX + name] = asciiOf(String(value));
+    if (value !== undefined) metadata[RESULT_METADATA_PREFIX + name] = headerValue(String(value));
   }
   return metadata;
 }
@@ -241,6 +243,7 @@ function isOptional(value: unknown, type: "string" | "number"): boolean {
     (type === "number" ? Number.isFinite(value) : typeof value === type);
 }
 
-function asciiOf(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?");
+/** Header values are short ASCII without spaces at their ends; a node's id need not be. */
+function headerValue(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, MAX_METADATA_VALUE).trim();
 }
