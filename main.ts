@@ -20,6 +20,7 @@ import {
 import { createLog } from "./lib/edge/json_log.ts";
 import { createMetrics, type Metrics } from "./lib/edge/metrics.ts";
 import { onSignals } from "./lib/edge/os_signals.ts";
+import { redactTails } from "./lib/edge/redacted_cells.ts";
 import { createS3Store } from "./lib/edge/s3_store.ts";
 import { systemClock, systemEntropy } from "./lib/edge/system_clock.ts";
 import { SystemdNotifier, takeNotifySettings } from "./lib/edge/systemd.ts";
@@ -131,7 +132,7 @@ async function runAgentOf(
     concurrency: config.concurrency,
     onRequest: metrics.onRequest,
   });
-  await using cells = await createCells({
+  await using processes = await createCells({
     supervisor: config.supervisor,
     supervisorArgs: config.supervisorArgs,
     nodeId: node,
@@ -154,7 +155,11 @@ async function runAgentOf(
     maxSpecBytes: config.maxSpecBytes,
     vitals,
   };
-  const end = await runAgent(context, cells, { ...config, version, once }, control);
+  const end = await runAgent(context, redactTails(processes, ownSecrets()), {
+    ...config,
+    version,
+    once,
+  }, control);
   return end === "drained" ? EXIT.ok : EXIT.temporary;
 }
 
@@ -274,11 +279,6 @@ function stopOnSignals(log: ClosableLog): AgentControl {
 function openLog(config: Config, node: string): ClosableLog {
   const terminal = Deno.stdout.isTerminal();
   const json = config.logFormat === "json" || config.logFormat === "auto" && !terminal;
-  const secrets = [
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-  ].map((name) => Deno.env.get(name)).filter((value) => value !== undefined);
   return createLog({
     level: config.logLevel,
     format: json ? "json" : "text",
@@ -286,8 +286,14 @@ function openLog(config: Config, node: string): ClosableLog {
     output: Deno.stdout,
     now: Date.now,
     fields: { node },
-    secrets,
+    secrets: ownSecrets(),
   });
+}
+
+/** The credentials in the environment. They must not be written anywhere. */
+function ownSecrets(): string[] {
+  return ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    .map((name) => Deno.env.get(name) ?? "");
 }
 
 function print(text: string): void {
