@@ -4,6 +4,9 @@
  */
 import deno from "./deno.json" with { type: "json" };
 import { type AgentControl, runAgent } from "./lib/agent.ts";
+import type { CommandPorts } from "./lib/commands/command.ts";
+import { EXIT } from "./lib/commands/exit_code.ts";
+import { runCommand } from "./lib/commands/run.ts";
 import { type Config, readConfig } from "./lib/config.ts";
 import { QueueKeys } from "./lib/core/keys.ts";
 import { type LeaseTiming, leaseTiming } from "./lib/core/lease_timing.ts";
@@ -22,8 +25,11 @@ import { createMetrics, type Metrics } from "./lib/edge/metrics.ts";
 import { onSignals } from "./lib/edge/os_signals.ts";
 import { redactTails } from "./lib/edge/redacted_cells.ts";
 import { createS3Store } from "./lib/edge/s3_store.ts";
+import { describeCredentials } from "./lib/edge/s3_credentials.ts";
+import { lookUpSupervisor } from "./lib/edge/supervisor_lookup.ts";
 import { systemClock, systemEntropy } from "./lib/edge/system_clock.ts";
 import { SystemdNotifier, takeNotifySettings } from "./lib/edge/systemd.ts";
+import { processTerminal } from "./lib/edge/terminal.ts";
 import {
   type HealthVerdict,
   liveness,
@@ -35,11 +41,8 @@ import {
   watchEventLoop,
 } from "./lib/health.ts";
 import type { Clock, Log } from "./lib/ports.ts";
-import { parseCommandLine, usage, USAGE_HINT } from "./lib/usage.ts";
+import { commandUsage, parseCommandLine, usage, usageHint } from "./lib/usage.ts";
 import { Vitals } from "./lib/vitals.ts";
-
-/** Exit codes; those below 128 are of BSD's sysexits.h. */
-const EXIT = { ok: 0, usage: 64, unavailable: 69, internal: 70, temporary: 75, configuration: 78 };
 
 /** How long the last log lines may take to be written. */
 const FLUSH_MS = 2_000;
@@ -50,16 +53,54 @@ async function main(args: string[]): Promise<number> {
   const command = parseCommandLine(args);
   switch (command.kind) {
     case "help":
-      print(usage());
+      print(command.command === undefined ? usage() : commandUsage(command.command));
       return EXIT.ok;
     case "version":
       print(`cellos-fleet ${deno.version} (${await buildCommit(import.meta.dirname)})\n`);
       return EXIT.ok;
     case "usage-error":
-      complain(command.message, USAGE_HINT);
+      complain(command.message, usageHint(command.command));
       return EXIT.usage;
+    case "command":
+      return await operate((ports) => runCommand(command.run, ports, command.hint));
     case "agent":
       return await agent(command.once);
+  }
+}
+
+/** More than a command sends at once, so that none waits for another's connection. */
+const COMMAND_CONNECTIONS = 16;
+
+/** Runs an operator's command. The first signal asks it to end, the second one ends it. */
+async function operate(run: (ports: CommandPorts) => Promise<number>): Promise<number> {
+  const environment = Deno.env.toObject();
+  const interrupted = new AbortController();
+  using _signals = onSignals((name) => {
+    if (interrupted.signal.aborted) Deno.exit(name === "SIGINT" ? 130 : 143);
+    interrupted.abort();
+  });
+  try {
+    return await run({
+      terminal: processTerminal(environment),
+      clock: systemClock(),
+      entropy: systemEntropy(),
+      environment,
+      openStore: ({ bucket, s3PathStyle: pathStyle }) =>
+        createS3Store({
+          bucket,
+          pathStyle,
+          userAgent: `cellos-fleet/${deno.version}`,
+          concurrency: COMMAND_CONNECTIONS,
+          environment,
+        }),
+      describeCredentials: () => describeCredentials(environment),
+      checkSupervisor: lookUpSupervisor,
+      hostName,
+      interrupted: interrupted.signal,
+    });
+  } catch (error) {
+    complain(error instanceof Error ? error.stack ?? error.message : String(error));
+    return EXIT.internal;
   }
 }
 

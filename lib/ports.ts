@@ -42,6 +42,8 @@ export interface ListPage {
   readonly commonPrefixes: readonly string[];
   /** Whether there is more; the next page starts after the last key (or group) of this one. */
   readonly truncated: boolean;
+  /** The store's own clock when it answered, where it tells: milliseconds since the epoch. */
+  readonly servedAtMs?: number;
 }
 
 /** How one request may run. */
@@ -197,4 +199,23 @@ export interface Cells {
 /** Takes every event of the agent; must not throw. */
 export interface Log {
   emit(event: FleetEvent): void;
+}
+
+/** The person, or the program, that a command talks with: its three standard streams. */
+export interface Terminal {
+  /** Whether a person sees what is printed. */
+  readonly outputIsTerminal: boolean;
+  /** Whether a person sees what is noted, so that a line of progress can be drawn over. */
+  readonly notesAreTerminal: boolean;
+  readonly inputIsTerminal: boolean;
+  /** Whether what is printed may be coloured. */
+  readonly color: boolean;
+  /** Asked anew each time, since a window can be resized; undefined where there is none. */
+  size(): { readonly columns: number; readonly rows: number } | undefined;
+  /** Writes to standard output, as it is. Rejects with `OutputClosed` when nobody reads any more. */
+  print(text: string): Promise<void>;
+  /** Writes to standard error, as it is. */
+  note(text: string): Promise<void>;
+  /** Standard input, to its end. */
+  input(): AsyncIterable<Uint8Array>;
 }

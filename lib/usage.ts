@@ -1,9 +1,24 @@
 /**
- * The command line: what may be written on it, and the text of `--help`. Pure; whoever calls prints
+ * The command line: what may be written on it, and the texts of `--help`. Pure; whoever calls prints
  * and exits.
  */
 import { parseArgs } from "node:util";
 import type { ParseArgsConfig } from "node:util";
+import { CANCEL } from "./commands/cancel.ts";
+import { columns, paragraph } from "./commands/columns.ts";
+import {
+  type Command,
+  type CommandRun,
+  type CommandSyntax,
+  type OptionSyntax,
+  type OptionValues,
+  UsageError,
+} from "./commands/command.ts";
+import { completionsCommand } from "./commands/completions.ts";
+import { DOCTOR } from "./commands/doctor.ts";
+import { REQUEUE } from "./commands/requeue.ts";
+import { STATUS } from "./commands/status.ts";
+import { SUBMIT } from "./commands/submit.ts";
 import { listOptions } from "./config_options.ts";
 import { escapeControls } from "./core/escape_controls.ts";
 import { nearest } from "./core/nearest.ts";
@@ -11,39 +26,44 @@ import { nearest } from "./core/nearest.ts";
 /** What a command line asks for. */
 export type CommandLine =
   | { readonly kind: "agent"; readonly once: boolean }
-  | { readonly kind: "help" }
+  /** Help on one command; of the whole program without. */
+  | { readonly kind: "help"; readonly command?: string }
   | { readonly kind: "version" }
-  /** One line that says what is wrong; `USAGE_HINT` says how to get help. */
-  | { readonly kind: "usage-error"; readonly message: string };
+  /** `hint` goes with usage errors that only show when the command runs. */
+  | { readonly kind: "command"; readonly run: CommandRun; readonly hint: string }
+  /** One line that says what is wrong; `usageHint` says how to get help. */
+  | { readonly kind: "usage-error"; readonly message: string; readonly command?: string };
 
-/** The second line of a usage error. */
+/** The second line of a usage error outside of the operator's commands. */
 export const USAGE_HINT = "Run `cellos-fleet --help` for the commands, options and variables";
 
-type Options = NonNullable<ParseArgsConfig["options"]>;
-type Values = Readonly<Record<string, string | boolean | undefined>>;
-
-/** One command: everything that parsing and the help text have to know of it. */
-interface Command {
-  /** What follows `cellos-fleet` in the help text. */
-  readonly synopsis: string;
-  readonly summary: string;
-  readonly options: Options;
-  readonly takesArguments: boolean;
-  read(values: Values, positionals: readonly string[]): CommandLine;
+/** The second line of a usage error: how to get help, on one command where that is known. */
+export function usageHint(command: string | undefined): string {
+  return command === undefined
+    ? USAGE_HINT
+    : `Run \`cellos-fleet ${command} --help\` for its options and an example`;
 }
 
-const COMMANDS: ReadonlyMap<string, Command> = new Map([
-  ["agent", {
-    synopsis: "[agent] [--once]",
-    summary: "Claim and run specs until told to stop; with --once, until the queue is empty",
-    options: { once: { type: "boolean" } },
-    takesArguments: false,
-    read: (values) => ({ kind: "agent", once: values["once"] === true }),
-  }],
-]);
+const AGENT: CommandSyntax = {
+  name: "agent",
+  synopsis: "[agent] [--once]",
+  summary: "Claim and run specs until told to stop; with --once, until the queue is empty",
+  description: [],
+  options: [{ name: "once", meaning: "Exit when the queue is empty" }],
+  takesArguments: false,
+  examples: [],
+  exitCodes: [],
+};
+
+/** The operator's commands. */
+const COMMANDS: readonly Command[] = withCompletions([STATUS, SUBMIT, REQUEUE, CANCEL, DOCTOR]);
+
+function withCompletions(commands: readonly Command[]): readonly Command[] {
+  return [...commands, completionsCommand([AGENT, ...commands.map(({ syntax }) => syntax)])];
+}
 
 /** Honoured on every command's line. */
-const COMMON_OPTIONS: Options = {
+const COMMON_OPTIONS: NonNullable<ParseArgsConfig["options"]> = {
   help: { type: "boolean", short: "h" },
   version: { type: "boolean", short: "V" },
 };
@@ -54,33 +74,46 @@ const COMMON_OPTIONS: Options = {
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const named = args.length > 0 && !args[0].startsWith("-");
-  const name = named ? args[0] : "agent";
-  const command = COMMANDS.get(name);
-  if (command === undefined) {
-    const meant = nearest(name, COMMANDS.keys());
+  const name = named ? args[0] : AGENT.name;
+  const command = COMMANDS.find(({ syntax }) => syntax.name === name);
+  if (command === undefined && name !== AGENT.name) {
+    const meant = nearest(name, [AGENT.name, ...COMMANDS.map(({ syntax }) => syntax.name)]);
     const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
     return { kind: "usage-error", message: `Unknown command ${JSON.stringify(name)}${hint}` };
   }
-  let parsed;
+  const rest = args.slice(named ? 1 : 0);
+  const ofCommand = command === undefined ? {} : { command: name };
   try {
-    parsed = parseArgs({
-      args: args.slice(named ? 1 : 0),
-      options: { ...COMMON_OPTIONS, ...command.options },
-      allowPositionals: command.takesArguments,
-      strict: true,
-    });
+    const { values, positionals } = parse(rest, command?.syntax ?? AGENT);
+    if (values["help"] === true) return { kind: "help", ...ofCommand };
+    if (values["version"] === true) return { kind: "version" };
+    if (command === undefined) return { kind: "agent", once: values["once"] === true };
+    return { kind: "command", run: command.read(values, positionals), hint: usageHint(name) };
   } catch (error) {
-    return { kind: "usage-error", message: parseFault(error) };
+    const message = error instanceof UsageError ? error.message : parseFault(error);
+    return { kind: "usage-error", message: escapeControls(message), ...ofCommand };
   }
-  const values = parsed.values as Values;
-  if (values["help"] === true) return { kind: "help" };
-  if (values["version"] === true) return { kind: "version" };
-  return command.read(values, parsed.positionals);
+}
+
+function parse(
+  args: readonly string[],
+  { options, takesArguments }: CommandSyntax,
+): { values: OptionValues; positionals: readonly string[] } {
+  const own = options.map(({ name, value }) =>
+    [name, { type: value === undefined ? "boolean" : "string" }] as const
+  );
+  const parsed = parseArgs({
+    args: [...args],
+    options: { ...COMMON_OPTIONS, ...Object.fromEntries(own) },
+    allowPositionals: takesArguments,
+    strict: true,
+  });
+  return { values: parsed.values as OptionValues, positionals: parsed.positionals };
 }
 
 /** The text of `--help`: no line longer than 100 columns, ending in a newline. */
 export function usage(): string {
-  const commands = [...COMMANDS.values()].map(({ synopsis, summary }) => [synopsis, summary]);
+  const commands = [AGENT, ...COMMANDS.map(({ syntax }) => syntax)];
   const variables = listOptions().map((option) => [
     option.name,
     option.shownDefault,
@@ -92,8 +125,11 @@ export function usage(): string {
     "",
     "Usage:",
     ...columns(
-      [...commands, ["--help, -h", "Print this text"], ["--version, -V", "Print the version"]]
-        .map(([synopsis, summary]) => [`cellos-fleet ${synopsis}`, summary]),
+      [
+        ...commands.map(({ synopsis, summary }) => [synopsis, summary]),
+        ["--help, -h", "Print this text; after a command: help on it"],
+        ["--version, -V", "Print the version"],
+      ].map(([synopsis, summary]) => [`cellos-fleet ${synopsis}`, summary]),
     ),
     "",
     "Environment variables, their defaults and meanings (an empty value counts as unset):",
@@ -106,6 +142,33 @@ export function usage(): string {
     ...columns(EXIT_CODES),
     "",
   ].join("\n");
+}
+
+/** The text of a command's own `--help`; that of the program for what is none of the commands. */
+export function commandUsage(name: string): string {
+  const syntax = COMMANDS.find((command) => command.syntax.name === name)?.syntax;
+  if (syntax === undefined) return usage();
+  const { synopsis, summary, description, options, examples, exitCodes } = syntax;
+  return [
+    `Usage: cellos-fleet ${synopsis}`,
+    "",
+    `${summary}.`,
+    ...description.flatMap((text) => ["", ...paragraph(text)]),
+    ...section("Options", columns([...options, HELP_OPTION].map(optionRow))),
+    ...section(examples.length === 1 ? "Example" : "Examples", examples.map((line) => `  ${line}`)),
+    ...section("Exit codes", columns([...exitCodes, ...COMMON_EXIT_CODES])),
+    "",
+  ].join("\n");
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return ["", `${title}:`, ...lines];
+}
+
+const HELP_OPTION: OptionSyntax = { name: "help", meaning: "Print this text" };
+
+function optionRow({ name, value, meaning }: OptionSyntax): string[] {
+  return [value === undefined ? `--${name}` : `--${name} ${value}`, meaning];
 }
 
 /** What the S3 client reads of the environment. Files and profiles are out of its reach. */
@@ -128,46 +191,20 @@ const EXIT_CODES: readonly (readonly string[])[] = [
     "The bucket cannot be used: missing, access denied, or it ignores conditional writes",
   ],
   ["70", "Internal error"],
+  ["75", "Told to stop, and the bucket did not let everything be settled: leases run out"],
   ["78", "The configuration is wrong; every problem is listed"],
   ["130, 143", "Third SIGINT or SIGTERM: left at once; leases run out by themselves"],
 ];
 
-const WIDTH = 100;
-const INDENT = "  ";
-const GAP = "  ";
-/** A first column wider than this stands on a line of its own. */
-const WIDEST_FIRST = 45;
-
-/** Rows in aligned columns; the last column wraps. */
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const inner = rows[0].length - 1;
-  const widths = Array.from({ length: inner }, (_, column) => {
-    const lengths = rows.map((row) => row[column].length);
-    return Math.max(...lengths.filter((length) => column > 0 || length <= WIDEST_FIRST));
-  });
-  const start = INDENT.length + widths.reduce((sum, width) => sum + width + GAP.length, 0);
-  return rows.flatMap((row) => {
-    const head = INDENT + widths.map((width, column) => row[column].padEnd(width) + GAP).join("");
-    const [first, ...rest] = wrap(row[inner], WIDTH - start);
-    const continued = rest.map((line) => " ".repeat(start) + line);
-    if (head.length <= start) return [head + first, ...continued];
-    return [head.trimEnd(), " ".repeat(start) + first, ...continued];
-  });
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines[lines.length - 1];
-    if (line === "") lines[lines.length - 1] = word;
-    else if (line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
+const COMMON_EXIT_CODES: readonly (readonly [string, string])[] = [
+  ["64", "The command line is wrong"],
+  ["69, 75", "The bucket cannot be used; 75: at present"],
+  ["78", "The configuration is wrong"],
+  ["130", "Interrupted"],
+];
 
 /** Node's own words, without the advice that follows in a second sentence. */
 function parseFault(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return escapeControls(message.split(". ")[0]);
+  return message.split(". ")[0];
 }

@@ -69,4 +69,14 @@ function decodedKey(text: string): string {
   } catch {
     throw new UnusableAnswerError("the listing has a key that cannot be decoded");
   }
+/**
+ * The store's clock as the `Date` header of an HTTP answer has it, in milliseconds since the epoch;
+ * undefined when it is missing or no date. Takes what the SDK passes on as the answer.
+ */
+export function answeredAtMs(answer: unknown): number | undefined {
+  const { headers } = answer as { readonly headers?: Readonly<Record<string, string>> };
+  const ms = Date.parse(headers?.date ?? "");
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
 }

@@ -72,7 +72,19 @@ export function credentialsSource(environment: Environment): CredentialsSource {
   };
 }
 
+/**
+ * Says where credentials come from, and until when they are good, without showing them. Asks for
+ * them, and rejects with a `StoreError` when there are none to be had.
+ */
+export async function describeCredentials(environment: Environment): Promise<string> {
+  const { name, load } = chooseSource(environment);
+  const { expiration } = await load();
+  const until = expiration === undefined ? "" : `, good until ${expiration.toISOString()}`;
+  return `${name}${until}`;
+}
+
 interface ChosenSource {
+  readonly name: string;
   readonly renewable: boolean;
   load(): Promise<Credentials>;
 }
@@ -83,20 +95,23 @@ function chooseSource(environment: Environment): ChosenSource {
   if (accessKeyId !== undefined && secretAccessKey !== undefined) {
     const sessionToken = environment.AWS_SESSION_TOKEN || undefined;
     const credentials = { accessKeyId, secretAccessKey, sessionToken };
-    return { renewable: false, load: () => Promise.resolve(credentials) };
+    const name = "environment variables";
+    return { name, renewable: false, load: () => Promise.resolve(credentials) };
   }
   const problem = unavailable(environment, accessKeyId, secretAccessKey);
   if (problem !== undefined) {
     const load = () => Promise.reject(new StoreError("permanent", problem));
-    return { renewable: false, load };
+    return { name: "none", renewable: false, load };
   }
   if (
     environment.AWS_CONTAINER_CREDENTIALS_RELATIVE_URI ||
     environment.AWS_CONTAINER_CREDENTIALS_FULL_URI
   ) {
-    return { renewable: true, load: () => fromContainer(environment) };
+    const name = "container endpoint";
+    return { name, renewable: true, load: () => fromContainer(environment) };
   }
-  return { renewable: true, load: () => fromInstanceMetadata(environment) };
+  const name = "EC2 instance metadata";
+  return { name, renewable: true, load: () => fromInstanceMetadata(environment) };
 }
 
 /** What is configured but cannot be had, or only by half. Going on to the next source would be to run as somebody else. */

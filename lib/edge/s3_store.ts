@@ -27,7 +27,7 @@ import type {
   UnknownOutcome,
   WriteResult,
 } from "../ports.ts";
-import { listPage, objectHead, readBody } from "./s3_answers.ts";
+import { answeredAtMs, listPage, objectHead, readBody } from "./s3_answers.ts";
 import { connectS3, type S3Connection } from "./s3_client.ts";
 import type { Environment } from "./s3_credentials.ts";
 import {
@@ -140,8 +140,17 @@ class S3Store implements Store, Disposable {
       // XML has no form for most control characters.
       EncodingType: "url",
     });
+    let servedAtMs: number | undefined;
+    command.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        servedAtMs = answeredAtMs(result.response);
+        return result;
+      },
+      { step: "deserialize", name: "answeredAt" },
+    );
     const answer = await this.#request("list", prefix, options, async (call) => {
-      return listPage(await this.#connection.retrying.send(command, call));
+      return { ...listPage(await this.#connection.retrying.send(command, call)), servedAtMs };
     });
     if (answer.failure !== undefined) throw storeError(answer.failure, answer.context);
     return answer.output;
