@@ -99,7 +99,10 @@ async function startCell(
   void writeSpec(child.stdin, request.spec);
   return {
     exited: exited.finally(() => guard.remove(group.id)),
-    signal: (name) => group.signal(name),
+    signal: (name) => {
+      guard.stopping(group.id);
+      group.signal(name);
+    },
   };
 }
 

@@ -7,6 +7,9 @@
  * When the agent ends, in whatever way, that pipe closes: the guard sends SIGTERM to the groups that
  * are left and, after the grace, SIGKILL. An agent that ended in order leaves none.
  *
+ * A group that the agent was stopping already, `! <group>`, gets SIGKILL at once. Its grace began
+ * before, and may have been the last of the time for which the agent could rely on the lease.
+ *
  * The guard has a session of its own and ignores the signals that stop an agent. The write end of its
  * pipe is close-on-exec, so no cell can hold it open.
  *
@@ -28,14 +31,20 @@ const SCRIPT = `
 trap '' HUP INT QUIT TERM
 cd /
 groups=' '
+stopping=' '
 signal() { kill -s "$1" -- "-$2" || kill -s "$1" "-$2"; }
-forget() { case $groups in *" $1 "*) groups="\${groups%%" $1 "*} \${groups#*" $1 "}" ;; esac; }
+forget() {
+  case $groups in *" $1 "*) groups="\${groups%%" $1 "*} \${groups#*" $1 "}" ;; esac
+  case $stopping in *" $1 "*) stopping="\${stopping%%" $1 "*} \${stopping#*" $1 "}" ;; esac
+}
 while read -r change group; do
   case $change in
     +) forget "$group"; groups="$groups$group " ;;
     -) forget "$group" ;;
+    !) forget "$group"; stopping="$stopping$group " ;;
   esac
 done
+for group in $stopping; do signal KILL "$group"; done
 for group in $groups; do signal TERM "$group" || forget "$group"; done
 looks=$1
 while [ "$groups" != ' ' ] && [ "$looks" -gt 0 ]; do
@@ -64,6 +73,7 @@ export async function startGuard(options: GuardOptions): Promise<Guard> {
 export class Guard implements AsyncDisposable {
   readonly #options: GuardOptions;
   readonly #groups = new Set<number>();
+  readonly #stopping = new Set<number>();
   /** Undefined from the loss of a guard until the next one is started. */
   #shell: GuardShell | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
@@ -93,9 +103,17 @@ export class Guard implements AsyncDisposable {
     throw new Error("Could not tell the guard process of a cell: it ends as soon as it is started");
   }
 
+  /** The group is being stopped: should the agent die from now on, it gets no further grace. */
+  stopping(group: number): void {
+    if (!this.#groups.has(group) || this.#stopping.has(group)) return;
+    this.#stopping.add(group);
+    void this.#shell?.write(`! ${group}\n`);
+  }
+
   /** Takes a process group that has ended from under guard. */
   remove(group: number): void {
     this.#groups.delete(group);
+    this.#stopping.delete(group);
     void this.#shell?.write(`- ${group}\n`);
   }
 
@@ -124,6 +142,7 @@ export class Guard implements AsyncDisposable {
     clearTimeout(this.#restart);
     const shell = new GuardShell(this.#options.killGraceMs);
     for (const group of this.#groups) void shell.write(`+ ${group}\n`);
+    for (const group of this.#stopping) void shell.write(`! ${group}\n`);
     const startedAtMs = performance.now();
     void shell.ended.then((cause) => this.#onEnd(shell, cause, performance.now() - startedAtMs));
     return shell;

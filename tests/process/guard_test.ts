@@ -157,6 +157,23 @@ Deno.test("a cell started just after the guard was killed is guarded by the next
   }
 });
 
+Deno.test("a cell that was being stopped when the agent died gets no second grace", async () => {
+  const guard = await startGuard({ killGraceMs: 600_000, onLost: assert.fail });
+  const [stopping, done] = [startSleeper("trap '' TERM;"), startSleeper()];
+  try {
+    await until("the cell is deaf", () => ignores(stopping.pid, TERM));
+    for (const { pid } of [stopping, done]) await guard.add(pid);
+    for (const { pid } of [stopping, done]) guard.stopping(pid);
+    guard.remove(done.pid);
+    await guard[Symbol.asyncDispose]();
+    assert.equal((await stopping.status).signal, "SIGKILL");
+    assert.equal(await isRunning(done.pid), true);
+  } finally {
+    endGroups([stopping.pid, done.pid]);
+    await Promise.all([stopping.status, done.status]);
+  }
+});
+
 for (const shell of ["sh", "dash", "bash", "busybox"]) {
   Deno.test({
     name: `the guard as run by ${shell} ends the groups it knows, and spares one it was to forget`,
