@@ -44,17 +44,24 @@ export async function readBody(output: GetObjectCommandOutput, size: number): Pr
   throw new UnusableAnswerError(`the body broke off after ${length} of ${size} bytes`);
 }
 
-/** Throws an `UnusableAnswerError` for an entry without key or ETag, or with a key that is garbled. */
+/**
+ * Throws an `UnusableAnswerError` for an entry without key or ETag, with a key that is garbled, or with
+ * a size that is none.
+ */
 export function listPage(output: ListObjectsV2CommandOutput): ListPage {
   const decode = output.EncodingType === "url" ? decodedKey : (key: string) => key;
   const objects = (output.Contents ?? []).map((entry) => {
     if (entry.Key === undefined || entry.ETag === undefined) {
       throw new UnusableAnswerError("the listing has an entry without a key or ETag");
     }
+    const size = entry.Size ?? 0;
+    if (!Number.isSafeInteger(size) || size < 0) {
+      throw new UnusableAnswerError(`the listing has an entry with the size ${size}`);
+    }
     return {
       key: decode(entry.Key),
       etag: entry.ETag,
-      size: entry.Size ?? 0,
+      size,
       lastModifiedMs: entry.LastModified?.getTime() ?? 0,
     };
   });
@@ -62,13 +69,6 @@ export function listPage(output: ListObjectsV2CommandOutput): ListPage {
   return { objects, commonPrefixes, truncated: output.IsTruncated === true };
 }
 
-/** S3 writes a space as plus, as in forms; some other stores write %20. */
-function decodedKey(text: string): string {
-  try {
-    return decodeURIComponent(text.replaceAll("+", " "));
-  } catch {
-    throw new UnusableAnswerError("the listing has a key that cannot be decoded");
-  }
 /**
  * The store's clock as the `Date` header of an HTTP answer has it, in milliseconds since the epoch;
  * undefined when it is missing or no date. Takes what the SDK passes on as the answer.
@@ -79,4 +79,11 @@ export function answeredAtMs(answer: unknown): number | undefined {
   return Number.isNaN(ms) ? undefined : ms;
 }
 
+/** S3 writes a space as plus, as in forms; some other stores write %20. */
+function decodedKey(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll("+", " "));
+  } catch {
+    throw new UnusableAnswerError("the listing has a key that cannot be decoded");
+  }
 }

@@ -186,8 +186,9 @@ function answeredFailure(
 function codeOf(error: SdkError): string {
   if (/deserialization error|parse error/i.test(error.message ?? "")) return NOT_S3;
   const code = error.Code ?? error.name ?? "";
-  // The SDK's stand-ins for an answer without a body.
-  return /^(\d+|Error|Unknown\w*|S3ServiceException|\w*Forbidden|BadRequest)$/.test(code)
+  // No code at all, or the SDK's stand-ins for an answer without a body.
+  return !/^[\w.-]+$/.test(code) ||
+      /^(\d+|Error|Unknown\w*|S3ServiceException|\w*Forbidden|BadRequest)$/.test(code)
     ? ""
     : code;
 }

@@ -123,11 +123,11 @@ export class Fleet {
   /** All keys there are, in order, without the probe's and the nodes' own. */
   get bucketKeys(): string[] {
     const keys: string[] = [];
-    for (let startAfter: string | undefined;;) {
-      const page = this.history.bucket.list({ prefix: "", startAfter });
+    let more = true;
+    while (more) {
+      const page = this.history.bucket.list({ prefix: "", startAfter: keys.at(-1) });
       keys.push(...page.objects.map(({ key }) => key));
-      startAfter = keys.at(-1);
-      if (!page.truncated) break;
+      more = page.truncated;
     }
     return keys.filter((key) => !/^fleet\/(nodes|probe)\//.test(key));
   }
