@@ -5,6 +5,7 @@ import { waitUntil } from "./wait_until.ts";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env", "--allow-run"];
+const FROM_SOURCE = [Deno.execPath(), "run", "--frozen", ...PERMISSIONS, "main.ts"];
 /** Of a flood of output, only so many lines are kept. */
 const MAX_OUTPUT_LINES = 200;
 
@@ -19,6 +20,12 @@ export interface FleetAgentOptions {
   readonly args?: readonly string[];
   /** In a session and process group of its own, as a shell's foreground job is in one. */
   readonly ownGroup?: boolean;
+}
+
+/** How to start the program: from source, or the executable that the tests are to try. */
+export function programCommand(): readonly string[] {
+  const executable = Deno.env.get("CELLOS_FLEET_TEST_EXECUTABLE");
+  return executable === undefined ? FROM_SOURCE : [executable];
 }
 
 /** The environment of the tests, without anything that would set an agent up. */
@@ -41,8 +48,9 @@ export class FleetAgent implements AsyncDisposable {
   #hasEnded = false;
 
   constructor({ environment, args = [], ownGroup = false }: FleetAgentOptions) {
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--frozen", ...PERMISSIONS, "main.ts", ...args],
+    const [program, ...itsArgs] = programCommand();
+    this.#child = new Deno.Command(program, {
+      args: [...itsArgs, ...args],
       cwd: ROOT,
       clearEnv: true,
       env: { ...plainEnvironment(), ...environment },
@@ -66,6 +74,10 @@ export class FleetAgent implements AsyncDisposable {
     return this.#child.pid;
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
   /** Does nothing once the process has ended. */
   signal(name: Deno.Signal): void {
     if (!this.#hasEnded) this.#child.kill(name);
@@ -86,7 +98,9 @@ export class FleetAgent implements AsyncDisposable {
   /** Waits until there are `count` lines with this message, and returns them. */
   async untilLogged(message: string | RegExp, count = 1): Promise<LogLine[]> {
     await waitUntil(`${count} × "${message}" was logged`, () => {
-      return this.logged(message).length >= count;
+      if (this.logged(message).length >= count) return true;
+      if (this.#hasEnded) throw new Error(`The agent ended before it logged "${message}"`);
+      return false;
     });
     return this.logged(message);
   }
