@@ -117,6 +117,11 @@ install_unit() {
   fi
   [ -z "$root$dry_run" ] || return 0
   if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+  user=$(sed -n 's/^User=//p' "$unit")
+  if [ -n "$user" ] && ! id "$user" > /dev/null 2>&1; then
+    say "next: create the user of the unit, for example"
+    say "  useradd --system --home-dir / --shell /usr/sbin/nologin $user"
+  fi
   say "next: edit ${settings:-its settings}, then run"
   say '  systemctl enable cellos-fleet && systemctl restart cellos-fleet'
 }

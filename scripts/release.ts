@@ -10,9 +10,10 @@ import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildTime, compile, parseTargets, ROOT, run, TARGETS, VERSION } from "./compile.ts";
 
-/** What is packed beside the executable; the unit and its settings where systemd's users look. */
+/** What is packed beside the executable; for systemd and for the reader. */
 const COMPANIONS = [
   "scripts/cellos-fleet.service",
+  "scripts/cellos-fleet.strict.conf",
   "scripts/cellos-fleet.env.example",
   "LICENSE",
   "README.md",
