@@ -185,10 +185,16 @@ async function probeAtStart(
 ): Promise<StoreTraits | undefined> {
   const { clock, entropy, log, vitals } = context;
   const action = "start";
+  const drained = new Promise<undefined>((resolve) => {
+    if (drain.aborted) resolve(undefined);
+    drain.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
   for (let failures = 1; !drain.aborted; failures++) {
     try {
-      const traits = await probeStore(context);
+      // A probe that hangs holds nothing, so nobody needs to wait for it.
+      const traits = await Promise.race([probeStore(context), drained]);
       vitals.rest("start");
+      if (traits === undefined) break;
       if (failures > 1) log.emit({ name: "bucket-recovered", action, failures: failures - 1 });
       return traits;
     } catch (error) {
