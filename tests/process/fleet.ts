@@ -162,22 +162,26 @@ export class Fleet implements AsyncDisposable {
     id: string,
     folder: "completed" | "failed" = "completed",
   ): Promise<ResultRecord> {
-    await waitUntil(`${id} is in ${folder}/ and no longer claimed`, () => {
+    await this.#until(`${id} is in ${folder}/ and no longer claimed`, () => {
       return this.object(folder, id) !== undefined && !this.#isClaimed(id);
     });
     return this.result(id);
   }
 
-  async untilStarted(id: string, times = 1): Promise<number> {
-    await waitUntil(`${id} was started ${times} ×`, () => {
-      return this.ledger.of("start", id).length >= times;
+  /**
+   * Waits until so many runs of a spec have got it from their agents; returns the process group of
+   * the last one.
+   */
+  async untilRunning(id: string, times = 1): Promise<number> {
+    await this.#until(`${id} ran ${times} ×`, () => {
+      return this.ledger.of("running", id).length >= times;
     });
-    return this.ledger.of("start", id)[times - 1].pid;
+    return this.ledger.of("running", id)[times - 1].pid;
   }
 
   /** Waits until nothing is pending or claimed. */
   async untilEmpty(): Promise<void> {
-    await waitUntil("pending/ and claimed/ are empty", () => this.#unsettled().length === 0);
+    await this.#until("pending/ and claimed/ are empty", () => this.#unsettled().length === 0);
   }
 
   /**
@@ -200,7 +204,8 @@ export class Fleet implements AsyncDisposable {
 
   /** Fails unless the spec was started once, came to its end once, and was filed once. */
   judgeRunOnce(id: string, exitCode = 0): void {
-    const events = this.ledger.entries().filter(({ specId }) => specId === id)
+    const events = this.ledger.entries()
+      .filter(({ specId, event }) => specId === id && event !== "running")
       .map(({ event, detail }) => `${event} ${detail}`.trim());
     assert.deepEqual(events, ["start", `end ${exitCode}`], `the ledger of ${id}`);
     const result = this.result(id);
@@ -245,6 +250,15 @@ export class Fleet implements AsyncDisposable {
     if (result.reason !== "exit") return;
     const ended = this.ledger.of("end", id).filter(({ claim }) => claim === result.claim);
     assert.deepEqual(ended.map(({ detail }) => detail), [String(result.exitCode)], id);
+  }
+
+  /** Waits for what agents have to do; without one it would be in vain. */
+  async #until(what: string, condition: () => boolean): Promise<void> {
+    await waitUntil(what, () => {
+      if (condition()) return true;
+      if (this.agents.some((agent) => !agent.hasEnded)) return false;
+      throw new Error(`All agents have ended before ${what}`);
+    });
   }
 
   #isClaimed(id: string): boolean {

@@ -3,7 +3,7 @@
  * neither add to it nor leave anything out.
  */
 
-export type LedgerEvent = "start" | "overlap" | "term" | "end";
+export type LedgerEvent = "start" | "running" | "overlap" | "term" | "end";
 
 export interface LedgerEntry {
   readonly event: LedgerEvent;

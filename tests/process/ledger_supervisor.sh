@@ -9,6 +9,7 @@
 # write each, so their order is the order of the events.
 #
 #     start            the run began
+#     running          it has read its spec
 #     overlap          it began while a process of another run of the spec was still there
 #     term             SIGTERM came
 #     end <code>       the run ended by itself, or after a SIGTERM that it heard
@@ -42,4 +43,5 @@ trap 'note end $?' EXIT
 trap 'note term; exit 143' TERM
 script=$(sed -n 's/.*"run":"\([^"]*\)".*/\1/p')
 [ -n "$script" ] || exit 65
+note running
 eval "$script"
