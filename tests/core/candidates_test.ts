@@ -88,7 +88,10 @@ Deno.test("a known verdict holds for the version that was read, and no other", (
 Deno.test("the memory of versions is bounded, and what was used least recently is forgotten", () => {
   const capacity = 4;
   const ids = fc.constantFrom("a", "b", "c", "d", "e", "f", "g");
-  const uses = fc.array(fc.tuple(fc.constantFrom("get", "set", "forget"), ids));
+  const uses = fc.array(fc.tuple(fc.constantFrom("get", "set", "set", "forget"), ids), {
+    minLength: 20,
+    maxLength: 60,
+  });
   fc.assert(fc.property(uses, (steps) => {
     const known = new KnownVersions(capacity);
     // The model: the ids known, the most recently used last.

@@ -39,6 +39,8 @@ export type Fault =
   | "reply-lost"
   /** Nothing is heard, and it takes effect after the client has given up. */
   | "late"
+  /** Nothing is heard, and it takes effect between the client's look at the object and its next try. */
+  | "late-by-a-moment"
   /** Access denied. */
   | "denied"
   | { readonly status: 409 | 429 | 500 | 503; readonly effect: boolean };
@@ -305,6 +307,8 @@ function passageOf(fault: Fault | undefined, { timeoutMs, landingMs }: PassageBo
       return { ...way, reply: { kind: "broken", atMs } };
     case "late":
       return { ...way, effectsAtMs: [timeoutMs + landingMs * 0.9], reply: { kind: "silence" } };
+    case "late-by-a-moment":
+      return { ...way, effectsAtMs: [timeoutMs + LATENCY_MS + 1], reply: { kind: "silence" } };
     case "denied":
       return { ...way, effectsAtMs: [], reply: { kind: "denied", atMs } };
     default: {

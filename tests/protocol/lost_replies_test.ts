@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Fault, Fleet, type Request } from "./fleet.ts";
+import { type Fault, Fleet, type Request, TTL_MS } from "./fleet.ts";
 
 /** Every write of a claim's life, renewals included. */
 const WRITES = [
@@ -17,6 +17,7 @@ const FAULTS: Record<string, Fault> = {
   "it is stored and the reply is lost": "reply-lost",
   "it never arrives": "lost",
   "it is stored after the agent gave up": "late",
+  "it is stored just after the agent looked for it": "late-by-a-moment",
   "it is stored and answered with 500": { status: 500, effect: true },
   "it is answered with 500": { status: 500, effect: false },
   "it is answered with 409": { status: 409, effect: false },
@@ -109,6 +110,13 @@ Deno.test("the spec is still run exactly once: each read meets a 500 the first t
   });
   assert.ok(struck.size >= 3);
   assertRunOnce(fleet);
+});
+
+Deno.test("a lease that was stored just after the agent looked for it is known as its own", async () => {
+  const fleet = await runUnder(striking("create fleet/claimed/a.lease", "late-by-a-moment"));
+  // And not run out and taken over like a dead node's.
+  assert.ok(fleet.starts[0].startedMs < TTL_MS / 2, String(fleet.starts[0].startedMs));
+  assert.deepEqual(fleet.events("taken-over"), []);
 });
 
 Deno.test("what is filed is said to be filed, when the reply to the last delete is lost", async () => {
