@@ -354,4 +354,10 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/** Where programs are looked for when the environment does not say, as a shell would. */
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+if (import.meta.main) {
+  if (Deno.env.get("PATH") === undefined) Deno.env.set("PATH", DEFAULT_PATH);
+  Deno.exit(await main(Deno.args));
+}
