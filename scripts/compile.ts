@@ -15,8 +15,14 @@ import { checkoutCommit } from "../lib/edge/build_commit.ts";
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 export const VERSION: string = deno.version;
 
-/** All that the program may do, and never to ask for more. */
-export const PERMISSIONS = ["--allow-net", "--allow-env", "--allow-run", "--no-prompt"] as const;
+/** All that the program may do, never to ask for more, and not to load code from anywhere else. */
+export const PERMISSIONS = [
+  "--allow-net",
+  "--allow-env",
+  "--allow-run",
+  "--no-prompt",
+  "--deny-import",
+] as const;
 
 /** The architectures to build for, with their number in an ELF header (`e_machine`). */
 const ELF_MACHINES = { "x86_64-unknown-linux-gnu": 62, "aarch64-unknown-linux-gnu": 183 } as const;
