@@ -324,8 +324,10 @@ export class HeldLease {
   }
 
   async #pause(failures: number, action: string, cause?: string): Promise<void> {
-    const { clock, entropy, giveUp } = this.#context;
-    const waitMs = backoffMs(failures, RETRY_BASE_MS, RETRY_MAX_MS, entropy.random());
+    const { clock, entropy, giveUp, timing } = this.#context;
+    // When the store is back, an outcome has to be committed before others find the lease dead.
+    const maxMs = Math.min(RETRY_MAX_MS, timing.renewEveryMs);
+    const waitMs = backoffMs(failures, RETRY_BASE_MS, maxMs, entropy.random());
     this.#report(action, failures, waitMs, cause ?? "the store did not answer");
     await clock.sleep(waitMs, giveUp);
   }
