@@ -113,7 +113,12 @@ Deno.test("the spec is still run exactly once: each read meets a 500 the first t
 });
 
 Deno.test("a lease that was stored just after the agent looked for it is known as its own", async () => {
-  const fleet = await runUnder(striking("create fleet/claimed/a.lease", "late-by-a-moment"));
+  const fleet = new Fleet();
+  fleet.submit("a", "the spec");
+  // Alone: while it waits for its reply, another node would have claimed the spec.
+  fleet.fault = striking("create fleet/claimed/a.lease", "late-by-a-moment");
+  fleet.node("node-1", { exitWhenIdleMs: 3 * TTL_MS });
+  await fleet.run();
   // And not run out and taken over like a dead node's.
   assert.ok(fleet.starts[0].startedMs < TTL_MS / 2, String(fleet.starts[0].startedMs));
   assert.deepEqual(fleet.events("taken-over"), []);
