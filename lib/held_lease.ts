@@ -325,8 +325,9 @@ export class HeldLease {
 
   async #pause(failures: number, action: string, cause?: string): Promise<void> {
     const { clock, entropy, giveUp, timing } = this.#context;
-    // When the store is back, an outcome has to be committed before others find the lease dead.
-    const maxMs = Math.min(RETRY_MAX_MS, timing.renewEveryMs);
+    // As often as a renewal is tried: when the store is back, little may be left of the lease, and
+    // the outcome has to be committed before others find it dead.
+    const maxMs = Math.min(RETRY_MAX_MS, timing.renewRetryMs);
     const waitMs = backoffMs(failures, RETRY_BASE_MS, maxMs, entropy.random());
     this.#report(action, failures, waitMs, cause ?? "the store did not answer");
     await clock.sleep(waitMs, giveUp);
