@@ -12,8 +12,12 @@ const PROGRAM = "cellos-fleet";
 
 type Generator = (commands: readonly CommandSyntax[]) => string;
 
-const GENERATORS: Readonly<Record<string, Generator>> = { bash, zsh, fish };
-const SHELLS = Object.keys(GENERATORS);
+const GENERATORS: ReadonlyMap<string, Generator> = new Map([
+  ["bash", bash],
+  ["zsh", zsh],
+  ["fish", fish],
+]);
+const SHELLS = [...GENERATORS.keys()];
 
 const SYNTAX: CommandSyntax = {
   name: "completions",
@@ -37,7 +41,7 @@ export function completionsCommand(others: readonly CommandSyntax[]): Command {
     syntax: SYNTAX,
     read(_values: OptionValues, positionals: readonly string[]) {
       const [shell, ...more] = positionals;
-      const generate = GENERATORS[shell ?? ""];
+      const generate = GENERATORS.get(shell);
       if (generate === undefined || more.length > 0) {
         throw new UsageError(`Give one shell: ${SHELLS.join(", ")}`);
       }

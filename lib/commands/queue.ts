@@ -81,7 +81,8 @@ export async function claimContext({ ports, config, store, keys }: Queue): Promi
     log: {
       emit(event) {
         const { level, message, fields } = describe(event);
-        if (level !== "warn" && level !== "error") return;
+        // What became of a spec is said by the command itself.
+        if (event.name === "spec-filed" || level !== "warn" && level !== "error") return;
         const spec = "spec_id" in fields ? `${fields["spec_id"]}: ` : "";
         // Nothing can be told to somebody who no longer listens.
         complain(terminal, `${spec}${message}`).catch(() => {});

@@ -83,6 +83,8 @@ export interface StatusReport {
   readonly leaseless: readonly Leaseless[];
   /** The newest first. */
   readonly failures: readonly Failure[];
+  /** False: there are more failed specs than were listed, and the newest may be among them. */
+  readonly failuresComplete: boolean;
   readonly problems: readonly Problem[];
 }
 
@@ -145,6 +147,7 @@ export async function collectStatus(queue: Queue, options: ReportOptions): Promi
     ...nodeStatuses,
     leaseless,
     failures,
+    failuresComplete: failed.complete,
     problems: [
       ...leaseless.map(leaselessProblem),
       ...unrenewedProblems(leases, config.leaseTtlMs, nowMs),
@@ -295,7 +298,7 @@ function leaselessProblem({ specId, ageMs }: Leaseless): Problem {
     ageMs,
     text:
       `${specId} has been claimed without a lease for ${age}: it is an older agent's; if none ` +
-      `runs it, give it back with: cellos-fleet requeue --leaseless ${specId}`,
+      `runs it, give it back with: cellos-fleet requeue --leaseless ${shellWord(specId)}`,
   };
 }
 
@@ -330,4 +333,9 @@ function tooOldProblems(
         formatDuration(maxAgeMs);
       return { kind: "pending-too-old", specId, ageMs, text };
     });
+}
+
+/** The text as one word of a shell's command line. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(text) ? text : `-- '${text.replaceAll("'", "'\\''")}'`;
 }

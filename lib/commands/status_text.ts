@@ -29,7 +29,13 @@ export function statusLines(report: StatusReport, layout: Layout): string[] {
       layout,
     ),
     ...section("Nodes", NODE_COLUMNS, report.nodes.map(nodeRow), report.nodesOmitted, layout),
-    ...section("Recent failures", FAILURE_COLUMNS, report.failures.map(failureRow), 0, layout),
+    ...section(
+      report.failuresComplete ? "Recent failures" : "Recent failures, of those counted",
+      FAILURE_COLUMNS,
+      report.failures.map(failureRow),
+      0,
+      layout,
+    ),
     ...problemLines(report, layout),
   );
   return lines;

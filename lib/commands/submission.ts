@@ -1,6 +1,7 @@
 /** Stores one spec under `pending/`, and finds out whether it is stored when the store does not say. */
 import { backoffMs } from "../core/backoff.ts";
 import { leaseTiming } from "../core/lease_timing.ts";
+import { StoreError } from "../core/store_error.ts";
 import { equalBytes } from "../claim.ts";
 import { complain, type Queue } from "./queue.ts";
 import { type End, endsOf } from "./whereabouts.ts";
@@ -40,11 +41,14 @@ export async function submitSpec(
     const result = await store.create(keys.pending(id), bytes, {});
     if (result.outcome === "stored") return { kind: "submitted" };
     if (result.outcome === "refused") {
-      const own = tries > 1 && await isStored(queue, id, bytes, endsBefore);
+      const own = tries > 1 && await lookUp(queue, id, bytes, endsBefore) === "stored";
       return { kind: own ? "submitted" : "pending" };
     }
     cause = result.cause;
-    if (await isStored(queue, id, bytes, endsBefore)) return { kind: "submitted" };
+    const found = await lookUp(queue, id, bytes, endsBefore);
+    if (found === "stored") return { kind: "submitted" };
+    // A bucket that answers nothing at all is better come back to than waited for here.
+    if (found === "unknown") break;
     if (result.answered) {
       const waitMs = backoffMs(tries, RETRY_BASE_MS, RETRY_MAX_MS, entropy.random());
       await clock.sleep(waitMs, interrupted);
@@ -54,26 +58,31 @@ export async function submitSpec(
       await complain(terminal, `${id}: no answer (${cause}); looking again in ${seconds} s`);
       await clock.sleep(landingMs, interrupted);
     }
-    if (await isStored(queue, id, bytes, endsBefore)) return { kind: "submitted" };
+    if (await lookUp(queue, id, bytes, endsBefore) === "stored") return { kind: "submitted" };
     if (interrupted.aborted) break;
   }
   return { kind: "unknown", cause };
 }
 
 /** Whether the spec is anywhere between submission and end. */
-async function isStored(
+async function lookUp(
   queue: Queue,
   id: string,
   bytes: Uint8Array,
   endsBefore: readonly End[],
-): Promise<boolean> {
+): Promise<"stored" | "absent" | "unknown"> {
   const { store, keys } = queue;
-  for (const key of [keys.pending(id), keys.claimed(id)]) {
-    const got = await store.get(key, bytes.length);
-    if (got.outcome === "found" && equalBytes(got.object.body, bytes)) return true;
+  try {
+    for (const key of [keys.pending(id), keys.claimed(id)]) {
+      const got = await store.get(key, bytes.length);
+      if (got.outcome === "found" && equalBytes(got.object.body, bytes)) return "stored";
+    }
+    const ends = await endsOf(queue, id);
+    return ends.some((end) => isNewEnd(end, endsBefore)) ? "stored" : "absent";
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return "unknown";
   }
-  const ends = await endsOf(queue, id);
-  return ends.some((end) => isNewEnd(end, endsBefore));
 }
 
 /** Whether a terminal object is of a later run than those seen before. */
