@@ -38,9 +38,9 @@ export class Bench implements AsyncDisposable {
     };
   }
 
-  /** Starts the program; its output is left to the caller, or dropped. */
-  start(args: string[], output: "piped" | "null" = "piped"): Deno.ChildProcess {
-    const child = this.#spawn(Deno.execPath(), this.commandLine(args), output);
+  /** Starts the program; its input and output are left to the caller, or there are none. */
+  start(args: string[], streams: "piped" | "null" = "piped"): Deno.ChildProcess {
+    const child = this.#spawn(Deno.execPath(), this.commandLine(args), streams);
     this.#children.push(child);
     return child;
   }
@@ -64,7 +64,7 @@ export class Bench implements AsyncDisposable {
   #spawn(
     program: string,
     args: string[],
-    output: "piped" | "null",
+    streams: "piped" | "null",
     more: Record<string, string> = {},
   ): Deno.ChildProcess {
     const inherited = Object.entries(Deno.env.toObject())
@@ -73,9 +73,9 @@ export class Bench implements AsyncDisposable {
       args,
       clearEnv: true,
       env: { ...Object.fromEntries(inherited), ...this.#settings, ...more },
-      stdin: "piped",
-      stdout: output,
-      stderr: output,
+      stdin: streams,
+      stdout: streams,
+      stderr: streams,
     }).spawn();
   }
 
