@@ -97,6 +97,9 @@ export class HeldLease {
    * an outcome must outlast a policy that is put right again.
    */
   async change(change: (lease: Lease) => Lease): Promise<void> {
+    // After an outage of less than half a lifetime, of which others take no notice, a lease that was
+    // due for renewal has a sixth left: enough for this wait, and for the request.
+    const maxMs = Math.min(RETRY_MAX_MS, this.#context.timing.ttlMs / 12);
     for (let failures = 1;; failures++) {
       let cause: string | undefined;
       try {
@@ -107,7 +110,7 @@ export class HeldLease {
         if (!(error instanceof StoreError)) throw error;
         cause = error.message;
       }
-      await this.#pause(failures, "change the lease", cause);
+      await this.#pause(failures, "change the lease", cause, maxMs);
     }
   }
 
@@ -323,11 +326,13 @@ export class HeldLease {
     }
   }
 
-  async #pause(failures: number, action: string, cause?: string): Promise<void> {
-    const { clock, entropy, giveUp, timing } = this.#context;
-    // As often as a renewal is tried: when the store is back, little may be left of the lease, and
-    // the outcome has to be committed before others find it dead.
-    const maxMs = Math.min(RETRY_MAX_MS, timing.renewRetryMs);
+  async #pause(
+    failures: number,
+    action: string,
+    cause?: string,
+    maxMs = RETRY_MAX_MS,
+  ): Promise<void> {
+    const { clock, entropy, giveUp } = this.#context;
     const waitMs = backoffMs(failures, RETRY_BASE_MS, maxMs, entropy.random());
     this.#report(action, failures, waitMs, cause ?? "the store did not answer");
     await clock.sleep(waitMs, giveUp);

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import deno from "../deno.json" with { type: "json" };
+import { programCommand } from "./process/fleet_agent.ts";
 import { usage, USAGE_HINT } from "../lib/usage.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env", "--allow-run"];
 
 interface Ended {
   readonly code: number;
@@ -17,8 +17,9 @@ interface Ended {
 async function run(args: string[], settings: Record<string, string> = {}): Promise<Ended> {
   const inherited = Object.entries(Deno.env.toObject())
     .filter(([name]) => !/^(CELLOS_FLEET_|AWS_|RUST_LOG$)/.test(name));
-  const output = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--frozen", ...PERMISSIONS, "main.ts", ...args],
+  const [program, ...itsArgs] = programCommand();
+  const output = await new Deno.Command(program, {
+    args: [...itsArgs, ...args],
     cwd: ROOT,
     clearEnv: true,
     env: { ...Object.fromEntries(inherited), ...settings },
