@@ -57,8 +57,9 @@ export async function runCell(
   { interrupt, cancel }: CellControl,
 ): Promise<CellEnd> {
   const { clock, log, timing } = context;
-  // Enough for the first renewal to come in time.
-  await held.ensureTrust(timing.killGraceMs + timing.renewEveryMs);
+  // Enough for the first renewal to come in time. With the longest grace that is allowed it still
+  // leaves room for a slow write, or the lease would be renewed without end.
+  await held.ensureTrust(timing.killGraceMs + timing.requestTimeoutMs);
   if (cancel.aborted) return { kind: "cancelled" };
   if (interrupt.aborted) return { kind: "stopped", cause: "interrupted" };
   const over = new AbortController();
@@ -211,9 +212,9 @@ async function keepRenewed(
 async function renewOnce(
   held: HeldLease,
 ): Promise<{ outcome: "stored" | "lost" | "unknown"; cause: string }> {
-  const unanswered = "the bucket did not say whether it was stored";
   try {
-    return { outcome: await held.renew(), cause: unanswered };
+    const outcome = await held.renew();
+    return { outcome, cause: held.doubt };
   } catch (error) {
     if (error instanceof StoreError) return { outcome: "unknown", cause: error.message };
     if (error instanceof ClaimLost) {

@@ -229,9 +229,8 @@ async function goOn(
   if (mark.outcome === "found" && cancels(decodeCancelMark(mark.object.body), before)) {
     return { kind: "cancelled", claimed: { held, spec, specEtag } };
   }
-  return next.step === "file-as-lost"
-    ? { kind: "lost", claimed: { held, spec, specEtag } }
-    : await ready(held, spec, specEtag, next.attempt, before);
+  const prepared = await ready(held, spec, specEtag, next.attempt, before);
+  return next.step === "file-as-lost" ? { ...prepared, kind: "lost" } : prepared;
 }
 
 /**

@@ -34,6 +34,7 @@ export class HeldLease {
   #writeStartedMs: number;
   /** Of the last body sent, stored or not: no two bodies of a claim share one. */
   #sequence: number;
+  #doubt = "";
   #turn: Promise<unknown> = Promise.resolve();
   #lost = new AbortController();
 
@@ -56,6 +57,11 @@ export class HeldLease {
   /** Aborted once another owner (or nobody's lease) was seen in place of this one. */
   get lost(): AbortSignal {
     return this.#lost.signal;
+  }
+
+  /** Why the last write of the lease is not known to be stored, for the log. */
+  get doubt(): string {
+    return this.#doubt;
   }
 
   /** When the write that last renewed the lease was started, in monotonic milliseconds. */
@@ -101,11 +107,12 @@ export class HeldLease {
     // due for renewal has a sixth left: enough for this wait, and for the request.
     const maxMs = Math.min(RETRY_MAX_MS, this.#context.timing.ttlMs / 12);
     for (let failures = 1;; failures++) {
-      let cause: string | undefined;
+      let cause: string;
       try {
         const written = await this.#write(change);
         if (written === "stored") return;
         if (written === "lost") this.#assertOngoing();
+        cause = this.#doubt;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         cause = error.message;
@@ -291,6 +298,7 @@ export class HeldLease {
       const timeoutMs = timing.requestTimeoutMs;
       const result = await store.replace(keys.lease(this.id), this.#etag, body, {}, { timeoutMs });
       if (result.outcome === "stored") return this.#adopt(next, result.etag, startedMs);
+      this.#doubt = result.outcome === "unknown" ? result.cause : "the store refused the write";
       noteUnknown(this.#context, result);
       const found = await lookAtLease(this.#context, this.id);
       if (found === "failed") return "unknown";
@@ -329,12 +337,12 @@ export class HeldLease {
   async #pause(
     failures: number,
     action: string,
-    cause?: string,
+    cause: string,
     maxMs = RETRY_MAX_MS,
   ): Promise<void> {
     const { clock, entropy, giveUp } = this.#context;
     const waitMs = backoffMs(failures, RETRY_BASE_MS, maxMs, entropy.random());
-    this.#report(action, failures, waitMs, cause ?? "the store did not answer");
+    this.#report(action, failures, waitMs, cause);
     await clock.sleep(waitMs, giveUp);
   }
 

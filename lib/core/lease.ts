@@ -26,7 +26,8 @@
  *
  * A reply that says "refused" may be the reply to a second delivery of one's own write, and no reply
  * may mean "stored": neither is believed before the object has been read and its nonce compared
- * (`compareLease`).
+ * (`compareLease`). Only a first try to create a lease is: should it be one's own after all, nobody
+ * holds it, and it runs out.
  *
  * What is left: an agent process that is frozen (SIGSTOP, a paused container) between deciding to
  * write and writing, or while its cell goes on. Its guard cannot know; a watchdog that kills a frozen

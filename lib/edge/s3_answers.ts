@@ -46,9 +46,13 @@ export async function readBody(output: GetObjectCommandOutput, size: number): Pr
 
 /**
  * Throws an `UnusableAnswerError` for an entry without key or ETag, with a key that is garbled, or with
- * a size that is none.
+ * a size that is none; and for a page that ends where the one before it did, which would be asked for
+ * again and again.
  */
-export function listPage(output: ListObjectsV2CommandOutput): ListPage {
+export function listPage(
+  output: ListObjectsV2CommandOutput,
+  startAfter?: string,
+): ListPage {
   const decode = output.EncodingType === "url" ? decodedKey : (key: string) => key;
   const objects = (output.Contents ?? []).map((entry) => {
     if (entry.Key === undefined || entry.ETag === undefined) {
@@ -66,7 +70,11 @@ export function listPage(output: ListObjectsV2CommandOutput): ListPage {
     };
   });
   const commonPrefixes = (output.CommonPrefixes ?? []).map(({ Prefix }) => decode(Prefix ?? ""));
-  return { objects, commonPrefixes, truncated: output.IsTruncated === true };
+  const truncated = output.IsTruncated === true;
+  if (truncated && startAfter !== undefined && objects.at(-1)?.key === startAfter) {
+    throw new UnusableAnswerError("the listing does not go on after the key that it was asked to");
+  }
+  return { objects, commonPrefixes, truncated };
 }
 
 /**

@@ -150,7 +150,8 @@ class S3Store implements Store, Disposable {
       { step: "deserialize", name: "answeredAt" },
     );
     const answer = await this.#request("list", prefix, options, async (call) => {
-      return { ...listPage(await this.#connection.retrying.send(command, call)), servedAtMs };
+      const page = listPage(await this.#connection.retrying.send(command, call), startAfter);
+      return { ...page, servedAtMs };
     });
     if (answer.failure !== undefined) throw storeError(answer.failure, answer.context);
     return answer.output;
