@@ -6,7 +6,7 @@ import type { DeleteResult, Store, WriteResult } from "../ports.ts";
 import { probeStore } from "../probe.ts";
 import { formatDuration } from "./duration.ts";
 import type { Queue } from "./queue.ts";
-import { collectStatus } from "./status_report.ts";
+import { claimProblems } from "./status_report.ts";
 
 /** What a check came to. */
 export interface Finding {
@@ -30,9 +30,9 @@ export function queueChecks(queue: Queue, probeKeys: ProbeKeys): Check[] {
   return [
     { name: "credentials", vital: true, run: async () => ok(await ports.describeCredentials()) },
     { name: "bucket", vital: true, run: () => checkBucket(queue) },
-    ...PERMISSIONS.map(({ folder, needed }) => ({
-      name: `permissions ${folder}/`,
-      run: () => checkPermissions(queue, folder, needed),
+    ...PERMISSIONS.map((permissions) => ({
+      name: `permissions ${permissions.folder}/`,
+      run: () => checkPermissions(queue, permissions),
     })),
     { name: "conditional writes", run: () => checkConditions(queue) },
     { name: "simultaneous writes", run: () => checkSimultaneous(queue, probeKeys) },
@@ -85,15 +85,22 @@ async function checkBucket({ store, keys, config }: Queue): Promise<Finding> {
 
 type Permission = "list" | "get" | "put" | "delete";
 
-/** What agents and these commands do where. */
-const PERMISSIONS: readonly { readonly folder: StateFolder; readonly needed: Permission[] }[] = [
-  { folder: "pending", needed: ["list", "get", "put", "delete"] },
-  { folder: "claimed", needed: ["list", "get", "put", "delete"] },
-  { folder: "completed", needed: ["list", "get", "put"] },
-  { folder: "failed", needed: ["list", "get", "put", "delete"] },
-  { folder: "results", needed: ["get", "put"] },
-  { folder: "nodes", needed: ["list", "get", "put", "delete"] },
-  { folder: "probe", needed: ["get", "put", "delete"] },
+interface FolderPermissions {
+  readonly folder: StateFolder;
+  /** What an agent cannot do without. */
+  readonly agent: readonly Permission[];
+  /** What only these commands need on top: `status` lists and reads, `requeue` deletes. */
+  readonly commands: readonly Permission[];
+}
+
+const PERMISSIONS: readonly FolderPermissions[] = [
+  { folder: "pending", agent: ["list", "get", "put", "delete"], commands: [] },
+  { folder: "claimed", agent: ["list", "get", "put", "delete"], commands: [] },
+  { folder: "completed", agent: ["get", "put"], commands: ["list"] },
+  { folder: "failed", agent: ["get", "put"], commands: ["list", "delete"] },
+  { folder: "results", agent: ["get", "put"], commands: [] },
+  { folder: "nodes", agent: ["put", "delete"], commands: ["list", "get"] },
+  { folder: "probe", agent: ["get", "put", "delete"], commands: [] },
 ];
 
 /** An ETag that no object has. */
@@ -106,10 +113,30 @@ const PERMISSION_PROBE = "doctor-permission-";
  * at a condition, so a write or delete that cannot take place tells whether it would have been allowed.
  */
 async function checkPermissions(
+  queue: Queue,
+  { folder, agent, commands }: FolderPermissions,
+): Promise<Finding> {
+  const prefix = queue.keys.folder(folder);
+  const ofAgent = await denialsAmong(queue, folder, agent);
+  const ofCommands = await denialsAmong(queue, folder, commands);
+  const detail = [...ofAgent, ...ofCommands].join("; ");
+  if (ofAgent.length > 0) {
+    const advice = `an agent needs to ${agent.join(", ")} ${prefix}*: see the bucket policy in ` +
+      "the README";
+    return { outcome: "failed", detail, advice };
+  }
+  if (ofCommands.length > 0) {
+    const advice = "agents do without it; the commands status and requeue need it";
+    return { outcome: "warning", detail, advice };
+  }
+  return ok([...agent, ...commands].join(", "));
+}
+
+async function denialsAmong(
   { store, keys, ports }: Queue,
   folder: StateFolder,
-  needed: readonly Permission[],
-): Promise<Finding> {
+  permissions: readonly Permission[],
+): Promise<string[]> {
   const prefix = keys.folder(folder);
   const key = `${prefix}${PERMISSION_PROBE}${ports.entropy.nonce()}`;
   const tries: Readonly<Record<Permission, () => Promise<unknown>>> = {
@@ -118,23 +145,17 @@ async function checkPermissions(
     put: () => replaceNothing(store, key),
     delete: () => store.delete(key, NO_ETAG),
   };
-  const denied: string[] = [];
-  for (const permission of needed) {
+  const denials: string[] = [];
+  for (const permission of permissions) {
     try {
       const result = await tries[permission]() as Partial<WriteResult & { cause: string }>;
-      if (result.outcome === "unknown") denied.push(`${permission}: ${result.cause}`);
+      if (result.outcome === "unknown") denials.push(`${permission}: ${result.cause}`);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      denied.push(`${permission}: ${error.message}`);
+      denials.push(`${permission}: ${error.message}`);
     }
   }
-  if (denied.length === 0) return ok(needed.join(", "));
-  return {
-    outcome: "failed",
-    detail: denied.join("; "),
-    advice: `allow s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and ` +
-      `s3:DeleteObject on ${prefix}*`,
-  };
+  return denials;
 }
 
 async function replaceNothing(store: Store, key: string): Promise<WriteResult> {
@@ -250,8 +271,7 @@ async function checkSupervisor({ ports }: Queue, program: string): Promise<Findi
 }
 
 async function checkClaims(queue: Queue): Promise<Finding> {
-  const report = await collectStatus(queue, { exact: false, thorough: true, maxAgeMs: undefined });
-  const [first, ...others] = report.problems;
+  const [first, ...others] = await claimProblems(queue);
   if (first === undefined) return ok("none without a lease, none unrenewed");
   const more = others.length === 0 ? "" : ` (and ${others.length} more of such kinds)`;
   const advice = "see cellos-fleet status";

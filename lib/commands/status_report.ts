@@ -120,14 +120,11 @@ export async function collectStatus(queue: Queue, options: ReportOptions): Promi
   ]);
   const listings = { pending, claimed, completed, failed };
   const nowMs = storeNow(queue, [pending, claimed, completed, failed, nodes]);
-  const leases = idsOf(claimed, (key) => {
-    const found = keys.claimedKey(key);
-    return found.kind === "lease" ? found.id : undefined;
-  }).sort(byAge);
+  const leases = leasesOf(queue, claimed);
   const [running, nodeStatuses, leaseless, failures] = await Promise.all([
     readRunning(queue, leases.slice(0, LEASES_READ), nowMs),
     readNodes(queue, nodes, nowMs),
-    findLeaseless(queue, claimed, new Set(leases.map(({ id }) => id)), nowMs),
+    findLeaseless(queue, claimed, leases, nowMs),
     readFailures(queue, failed, nowMs),
   ]);
   const states = Object.fromEntries(STATES.map((state) => {
@@ -156,6 +153,18 @@ export async function collectStatus(queue: Queue, options: ReportOptions): Promi
   };
 }
 
+/** What needs a person among the claims, all of which are looked at. Rejects with a `StoreError`. */
+export async function claimProblems(queue: Queue): Promise<Problem[]> {
+  const claimed = await listFolder(queue, queue.keys.folder("claimed"), true);
+  const nowMs = storeNow(queue, [claimed]);
+  const leases = leasesOf(queue, claimed);
+  const leaseless = await findLeaseless(queue, claimed, leases, nowMs);
+  return [
+    ...leaseless.map(leaselessProblem),
+    ...unrenewedProblems(leases, queue.config.leaseTtlMs, nowMs),
+  ];
+}
+
 interface Listed extends ListedObject {
   readonly id: string;
 }
@@ -167,6 +176,14 @@ function idsOf({ objects }: Listing, idOf: (key: string) => string | undefined):
     if (id !== undefined) found.push({ ...object, id });
   }
   return found;
+}
+
+/** The least recently renewed first. */
+function leasesOf({ keys }: Queue, claimed: Listing): Listed[] {
+  return idsOf(claimed, (key) => {
+    const found = keys.claimedKey(key);
+    return found.kind === "lease" ? found.id : undefined;
+  }).sort(byAge);
 }
 
 function byAge(a: Listed, b: Listed): number {
@@ -243,9 +260,10 @@ async function readNodes(
 async function findLeaseless(
   { store, keys }: Queue,
   claimed: Listing,
-  leased: ReadonlySet<string>,
+  leases: readonly Listed[],
   nowMs: number,
 ): Promise<Leaseless[]> {
+  const leased = new Set(leases.map(({ id }) => id));
   const suspects = idsOf(claimed, (key) => keys.specId("claimed", key))
     .filter(({ id }) => !leased.has(id)).sort(byAge).slice(0, LEASELESS_CHECKED);
   const checked = await mapBounded(suspects, READS_AT_ONCE, async ({ id, key, etag }) => {
