@@ -29,6 +29,11 @@ const ELF_MACHINES = { "x86_64-unknown-linux-gnu": 62, "aarch64-unknown-linux-gn
 export type Target = keyof typeof ELF_MACHINES;
 export const TARGETS = Object.keys(ELF_MACHINES) as Target[];
 
+/** The target that this machine runs. Throws when it is none of them. */
+export function hostTarget(): Target {
+  return parseTargets([Deno.build.target])[0];
+}
+
 export interface CompileOptions {
   readonly targets: readonly Target[];
   /** Directory to write to. */
