@@ -145,7 +145,7 @@ function stateGauges(registry: Registry, { signs, version, commit }: MetricsOpti
   }).set({ version, commit }, 1);
   new Gauge({
     name: `${METRIC_PREFIX}state`,
-    help: "1 for the state that the agent is in, 0 for the others.",
+    help: "States of the agent: 1 for the one that it is in, 0 for the others.",
     labelNames: ["state"],
     registers,
     collect() {
