@@ -215,11 +215,6 @@ export class Fleet implements AsyncDisposable {
     assert.deepEqual(this.#unsettled().filter((key) => key.includes(`/${id}.`)), []);
   }
 
-  /** Notes that a person, not an agent, is about to delete or move a spec. */
-  forget(id: string): void {
-    this.#submitted.delete(id);
-  }
-
   /** The log of every agent, for a test that failed. */
   logs(): string {
     return this.agents.map((agent) =>
