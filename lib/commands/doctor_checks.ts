@@ -83,7 +83,9 @@ async function checkBucket({ store, keys, config }: Queue): Promise<Finding> {
   return ok(`${config.bucket} answers`);
 }
 
-type Permission = "list" | "get" | "put" | "delete";
+const ALL_PERMISSIONS = ["list", "get", "put", "delete"] as const;
+
+type Permission = (typeof ALL_PERMISSIONS)[number];
 
 interface FolderPermissions {
   readonly folder: StateFolder;
@@ -129,7 +131,7 @@ async function checkPermissions(
     const advice = "agents do without it; the commands status and requeue need it";
     return { outcome: "warning", detail, advice };
   }
-  return ok([...agent, ...commands].join(", "));
+  return ok(ALL_PERMISSIONS.filter((each) => [...agent, ...commands].includes(each)).join(", "));
 }
 
 async function denialsAmong(

@@ -12,10 +12,10 @@ import { parseCommandLine } from "../../lib/usage.ts";
 import { Vitals } from "../../lib/vitals.ts";
 import { MemoryBucket } from "../../scripts/s3/bucket.ts";
 import { MemoryStore } from "../sim/memory_store.ts";
-import { Random } from "../sim/random.ts";
 
 export const KEYS = new QueueKeys("fleet", "");
 export const TTL_MS = 120_000;
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 const START_MS = Date.UTC(2031, 4, 1);
 
 export interface Said {
@@ -64,7 +64,7 @@ export class Operator {
   readonly store: MemoryStore;
   readonly interrupt = new AbortController();
   readonly #options: OperatorOptions;
-  readonly #random = new Random(1, "operator");
+  #draws = 0;
   #nonces = 0;
 
   constructor(options: OperatorOptions = {}) {
@@ -74,7 +74,11 @@ export class Operator {
   }
 
   get entropy(): Entropy {
-    return { random: () => this.#random.next(), nonce: () => `nonce-${++this.#nonces}` };
+    return {
+      // Spread evenly over the range, the same in every run.
+      random: () => (++this.#draws * GOLDEN_RATIO) % 1,
+      nonce: () => `nonce-${++this.#nonces}`,
+    };
   }
 
   /** Runs a command line with the given standard input. */

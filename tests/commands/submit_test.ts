@@ -104,6 +104,16 @@ Deno.test("lines are submitted in order, under ids that are printed in order", a
   assert.deepEqual(bodies, ['{"n":1}', '{"n":2}', '{"n":3}']);
 });
 
+Deno.test("on a terminal a line of progress is drawn over, and is gone before the summary", async () => {
+  const operator = new Operator({ terminal: { notesAreTerminal: true } });
+  const { err } = await operator.run(["submit", "--lines"], "{}\n".repeat(40));
+  assert.match(
+    err,
+    // deno-lint-ignore no-control-regex
+    /^\r\x1b\[Ksubmitted \d+ of 40\r\x1b\[Kcellos-fleet: Submitted 40 of 40 specs\n$/,
+  );
+});
+
 Deno.test("one bad line keeps all of them out of the queue, and is named", async () => {
   const operator = new Operator();
   const { code, out, err } = await operator.run(["submit", "--lines"], '{}\n\n{"a":1\n[]\n{}');
