@@ -24,7 +24,7 @@ export interface Bar {
 /** How many specs a second several agents carry out from one queue. */
 export function ratePlot(results: readonly ContentionResult[]): string {
   return barPlot(
-    "Specs a second from one queue of 1,000, each answer after 20 ms",
+    "Specs a second from one queue of 1,000, each answer after 5 ms",
     results.map(({ agents, specs, seconds }) => ({
       label: agents === 1 ? "1 agent" : `${agents} agents`,
       value: specs / seconds,

@@ -9,8 +9,8 @@ import { summary } from "../statistics.ts";
 
 const AGENTS = [1, 4, 16];
 const MOST_REFUSED = 0.05;
-/** As S3 takes for an answer. Without it, the agents would do nothing but wait for the two cores. */
-const DELAY_MS = 20;
+/** Without it, the agents would do nothing but wait for the processors. */
+const DELAY_MS = 5;
 
 /** What a number of agents made of one queue. */
 export interface ContentionResult {

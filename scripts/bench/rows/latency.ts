@@ -10,7 +10,7 @@ const POLL_INTERVAL_MS = 500;
 const SHARES = [0.1, 0.5, 0.9];
 
 export async function latencyRow(setting: Setting): Promise<Figure[]> {
-  const specs = setting.quick ? 5 : 60;
+  const specs = setting.quick ? 5 : 40;
   setting.progress(`latency: ${specs} specs, one at a time`);
   await using bucket = await BucketProcess.start();
   await using agent = new AgentProcess({

@@ -11,7 +11,7 @@ export async function startRow(setting: Setting): Promise<Figure[]> {
   const restMb: number[] = [];
   const bareStarts: number[] = [];
   const bareMb: number[] = [];
-  const restMs = setting.quick ? 1_000 : 10_000;
+  const restMs = setting.quick ? 1_000 : 5_000;
   for (let round = 1; round <= setting.rounds; round++) {
     setting.progress(`start, round ${round} of ${setting.rounds}`);
     const agent = await agentStart(setting, restMs);
