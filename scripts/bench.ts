@@ -3,6 +3,7 @@
  * are of measurements of the same round of the same run.
  */
 import { parseArgs } from "node:util";
+import { arithmeticTables } from "./bench/fleet_arithmetic.ts";
 import { type Figure, markdownTable, textTable } from "./bench/figures.ts";
 import { machine } from "./bench/machine.ts";
 import { ratePlot, requestsPlot } from "./bench/plots.ts";
@@ -35,6 +36,7 @@ Usage: deno task bench [options]
   --json           the figures as JSON
   --markdown       the table in Markdown
   --plots FOLDER   also write the plots of rows 2 and 4 there, as SVG
+  --arithmetic     no measurement: what large fleets ask of S3, and what that costs
   --help           show this text
 `;
 
@@ -70,7 +72,7 @@ interface Request {
   readonly plotFolder: string | undefined;
 }
 
-/** Returns the help text when that is what is asked for. Throws an `Error` for a bad command line. */
+/** Returns a text when that is all that is asked for. Throws an `Error` for a bad command line. */
 export function parseCommandLine(args: readonly string[]): Request | string {
   const { values } = parseArgs({
     args: [...args],
@@ -82,10 +84,12 @@ export function parseCommandLine(args: readonly string[]): Request | string {
       json: { type: "boolean", default: false },
       markdown: { type: "boolean", default: false },
       plots: { type: "string" },
+      arithmetic: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
   if (values.help) return USAGE;
+  if (values.arithmetic) return arithmeticTables();
   const rows = values.row.map((text) => wholeNumber("--row", text, ROWS.length));
   return {
     setting: {

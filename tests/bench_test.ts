@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
 import { measure, parseCommandLine } from "../scripts/bench.ts";
+import {
+  DEFAULTS,
+  dollarsPerDay,
+  dollarsPerMillionSpecs,
+  fleetLoad,
+  mostNodes,
+  shareOfLimit,
+} from "../scripts/bench/fleet_arithmetic.ts";
 import { type Figure, markdownTable, short, single, textTable } from "../scripts/bench/figures.ts";
 import { barPlot } from "../scripts/bench/plots.ts";
 import { count, purposeOf, type RequestCount, total } from "../scripts/bench/request_counts.ts";
@@ -125,6 +133,33 @@ Deno.test("the longest bar of a plot is as wide as the plot, the others in propo
   const [one, four] = [...svg.matchAll(/<rect .*width="([\d.]+)"/g)].map(([, w]) => Number(w));
   assert.equal(one / four, 0.25);
   assert.match(svg, /a &lt; b/);
+});
+
+const IDLE = { ...DEFAULTS, cellSeconds: undefined };
+const BUSY = { ...DEFAULTS, cellSeconds: 60 };
+
+Deno.test("an idle fleet polls, scans the claims and beats, each at its interval", () => {
+  const load = fleetLoad({ ...IDLE, nodes: 600 });
+  assert.deepEqual(load, { writes: 20, deletes: 0, gets: 0, lists: 120 + 15 });
+  assert.ok(Math.abs(dollarsPerDay(load) - 86_400 * 155 * 0.005 / 1_000) < 1e-9);
+});
+
+Deno.test("a busy fleet writes for its specs, its renewals and its heartbeats", () => {
+  const load = fleetLoad({ ...BUSY, nodes: 1_200 });
+  assert.deepEqual(load, { writes: 100 + 30 + 40, deletes: 60, gets: 20, lists: 20 + 30 * 3 });
+});
+
+Deno.test("a lane takes as many nodes as its limits allow, and more lanes take more", () => {
+  for (const model of [IDLE, BUSY]) {
+    const nodes = mostNodes(model);
+    assert.ok(shareOfLimit({ ...model, nodes }) <= 1);
+    assert.ok(shareOfLimit({ ...model, nodes: nodes + 1 }) > 1);
+    assert.ok(mostNodes({ ...model, lanes: 10 }) >= 9 * nodes);
+  }
+});
+
+Deno.test("a million specs cost five million writes and a million reads", () => {
+  assert.ok(Math.abs(dollarsPerMillionSpecs() - 25.4) < 1e-9);
 });
 
 Deno.test("the command line takes rows and rounds that there are", () => {
