@@ -263,9 +263,9 @@ async function withdraw<Kind extends "gone" | "foreign">(
 }
 
 function leaseStart(context: ClaimContext, id: string) {
-  const { entropy, node, poolId, clock } = context;
+  const { entropy, node, poolId, clock, timing } = context;
   const at = new Date(clock.now()).toISOString();
-  return { specId: id, nonce: entropy.nonce(), node, poolId, at };
+  return { specId: id, nonce: entropy.nonce(), node, poolId, ttlMs: timing.ttlMs, at };
 }
 
 function specFacts(got: GetResult): SpecFacts | undefined {

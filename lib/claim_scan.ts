@@ -82,6 +82,11 @@ export class ClaimScan {
     return Math.max(0, Math.min(timing.scanEveryMs, untilDeathMs));
   }
 
+  /** For how long the lease of a spec has been seen unchanged, in milliseconds. */
+  unchangedMs(id: string): number {
+    return this.#watch.unchangedMs(id);
+  }
+
   /** A dead lease turned out to hold a spec of another pool. */
   notForHere({ id, etag }: DeadLease): void {
     this.#foreign.set(id, etag);

@@ -48,7 +48,14 @@ export async function requeueSpec(
   const hopeless = await whyNot(context, id, leaseless);
   if (hopeless !== undefined) return hopeless;
   const at = new Date(clock.now()).toISOString();
-  const lease = newLease({ specId: id, nonce: entropy.nonce(), node, poolId: "", at });
+  const lease = newLease({
+    specId: id,
+    nonce: entropy.nonce(),
+    node,
+    poolId: "",
+    ttlMs: timing.ttlMs,
+    at,
+  });
   const held = await acquireLease(
     context,
     lease,

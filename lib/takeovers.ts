@@ -83,6 +83,8 @@ async function sortOut(
     if (slots.has(id)) continue;
     const found = await inspectDead(context, id, etag);
     if (found === undefined) continue;
+    // Its holder was set to a longer lifetime than this node, and may still rely on it.
+    if (found.lease !== undefined && scan.unchangedMs(id) < found.lease.ttlMs) continue;
     if (found.lease?.commit !== undefined) slots.finishFiling({ id, found });
     else if (await mayTakeOver(context, id)) runnable.push({ id, found });
     else scan.notForHere(lease);

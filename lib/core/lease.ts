@@ -12,7 +12,7 @@
  * 2. **One runner.** A holder relies on its lease for a TTL from the *start* of the write that last
  *    renewed it, less an allowance for clocks, and has its cell dead by then (`lease_timing.ts`).
  *    Everybody else waits a whole TTL from the moment they have *seen* that write, which is later
- *    (`lease_watch.ts`). Hence the new holder starts after the old one's cell is gone.
+ *    (`lease_watch.ts`), and the holder's own TTL where that is longer. Hence the new holder starts after the old one's cell is gone.
  * 3. **One outcome.** An outcome exists once a *replace* to state `exited` is stored. A holder that
  *    was replaced cannot store it, and files nothing without it. Once stored, anyone who takes the
  *    lease over finds the outcome in it and can only finish that filing.
@@ -68,6 +68,8 @@ export interface Lease {
   readonly state: "claimed" | "releasing" | "exited";
   /** The holder's pool, when it has one. */
   readonly poolId?: string;
+  /** Lifetime that the holder relies on, in milliseconds. Others wait for at least as long. */
+  readonly ttlMs: number;
   readonly claimedAt: string;
   readonly renewedAt: string;
   /** Attempts of this claim that came to no end of their own, oldest first. */
@@ -82,11 +84,12 @@ export interface LeaseStart {
   readonly node: string;
   /** The node's pool; empty for none. */
   readonly poolId: string;
+  readonly ttlMs: number;
   readonly at: string;
 }
 
 /** The lease that a fresh claim starts with. */
-export function newLease({ specId, nonce, node, poolId, at }: LeaseStart): Lease {
+export function newLease({ specId, nonce, node, poolId, ttlMs, at }: LeaseStart): Lease {
   return {
     schema: LEASE_SCHEMA,
     specId,
@@ -97,6 +100,7 @@ export function newLease({ specId, nonce, node, poolId, at }: LeaseStart): Lease
     sequence: 0,
     state: "claimed",
     ...(poolId === "" ? {} : { poolId }),
+    ttlMs,
     claimedAt: at,
     renewedAt: at,
     attempts: [],
@@ -111,6 +115,7 @@ export function takenOver(before: Lease | undefined, start: LeaseStart): Lease {
     nonce: start.nonce,
     node: start.node,
     poolId: start.poolId === "" ? undefined : start.poolId,
+    ttlMs: start.ttlMs,
     sequence: before.sequence + 1,
     claimedAt: start.at,
     renewedAt: start.at,
@@ -270,6 +275,7 @@ function isLease(value: unknown): value is Lease {
     Number.isSafeInteger(lease.attempt) && (lease.attempt as number) >= 1 &&
     Number.isSafeInteger(lease.sequence) && (lease.sequence as number) >= 0 &&
     (lease.poolId === undefined || typeof lease.poolId === "string") &&
+    Number.isFinite(lease.ttlMs) && (lease.ttlMs as number) > 0 &&
     typeof lease.claimedAt === "string" && typeof lease.renewedAt === "string" &&
     Array.isArray(lease.attempts) && lease.attempts.every(isEarlierAttempt) &&
     hasStateOfCommit(lease);

@@ -63,6 +63,12 @@ export class LeaseWatch {
     return dead;
   }
 
+  /** For how long the lease of a spec has been seen unchanged, in milliseconds. */
+  unchangedMs(id: string): number {
+    const sighting = this.#sightings.get(id);
+    return sighting === undefined ? 0 : Math.max(0, sighting.lastSeenMs - sighting.firstSeenMs);
+  }
+
   /** Whether a lease was there at the last listing. */
   has(id: string): boolean {
     return this.#sightings.has(id);

@@ -20,7 +20,7 @@ async function failedOnce(operator: Operator, id = "x"): Promise<void> {
 
 function lease(id: string, node: string): string {
   const at = "2031-05-01T00:00:00.000Z";
-  const start = { specId: id, nonce: "n", node, poolId: "", at };
+  const start = { specId: id, nonce: "n", node, poolId: "", ttlMs: 6_000, at };
   return new TextDecoder().decode(encodeLease(newLease(start)));
 }
 

@@ -190,7 +190,7 @@ Deno.test("status only lists and reads", async () => {
   operator.put(KEYS.terminal("failed", "f"), "{}");
   operator.put(KEYS.node("n"), nodeRecord(operator, {}));
   const at = new Date(operator.clock.nowMs).toISOString();
-  const lease = newLease({ specId: "x", nonce: "n", node: "n", poolId: "", at });
+  const lease = newLease({ specId: "x", nonce: "n", node: "n", poolId: "", ttlMs: 6_000, at });
   operator.bucket.put(KEYS.lease("x"), encodeLease(lease));
   await operator.run(["status", "--exact", "--check"]);
   assert.deepEqual([...used].sort(), ["get", "head", "list"]);

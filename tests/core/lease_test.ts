@@ -20,7 +20,14 @@ import {
 } from "../../lib/core/lease.ts";
 import { sampleExitedLease, sampleLease, sampleResult } from "./sample_records.ts";
 
-const START = { specId: "a", nonce: "new", node: "node-2", poolId: "cpu", at: "2026-01-01" };
+const START = {
+  specId: "a",
+  nonce: "new",
+  node: "node-2",
+  poolId: "cpu",
+  ttlMs: 6_000,
+  at: "2026-01-01",
+};
 
 /** One row of what can be found after a dead lease was replaced. */
 interface Found {
@@ -175,6 +182,7 @@ Deno.test("a takeover has a new nonce and holder, and keeps what the claim came 
     nonce: "new",
     node: "node-2",
     poolId: "cpu",
+    ttlMs: 6_000,
     sequence: 8,
     claimedAt: START.at,
     renewedAt: START.at,

@@ -46,6 +46,7 @@ export function sampleLease(changes: Partial<Lease> = {}): Lease {
     specId: "team/a",
     nonce: "nonce-2",
     origin: "nonce-1",
+    ttlMs: 120_000,
     node: "node-1",
     attempt: 2,
     sequence: 7,

@@ -7,7 +7,7 @@ import { Fleet, type NodeOptions, TTL_MS } from "./fleet.ts";
 const AT = "2026-01-01T00:00:00.000Z";
 
 function deadLease(changes: Partial<Lease> = {}, id = "a"): Lease {
-  const start = { specId: id, nonce: "dead", node: "dead-node", poolId: "", at: AT };
+  const start = { specId: id, nonce: "dead", node: "dead-node", poolId: "", ttlMs: 6_000, at: AT };
   return { ...newLease(start), ...changes };
 }
 
@@ -248,6 +248,20 @@ Deno.test("a spec whose nodes die is started as often as allowed, then filed as 
     [1, "node-1"],
     [2, "node-2"],
   ]);
+});
+
+Deno.test("a lease whose holder relies on it for longer than this node would is left alone until then", async () => {
+  const startOf = async (ttlMs: number) => {
+    const fleet = await foundBy((fleet) => {
+      fleet.submit("a", "one");
+      putLease(fleet, deadLease({ ttlMs }));
+    });
+    return fleet.starts.map(({ startedMs }) => startedMs);
+  };
+  const [usual] = await startOf(TTL_MS);
+  const [late] = await startOf(3 * TTL_MS);
+  assert.ok(usual >= TTL_MS && usual < 2 * TTL_MS, String(usual));
+  assert.ok(late >= 3 * TTL_MS && late < 4 * TTL_MS, String(late));
 });
 
 Deno.test("a node that dies in the middle of a cell: the spec is started again within two lifetimes", async () => {
