@@ -1,0 +1,82 @@
+/** Applies a mutant to a copy of the program and runs the simulation on that. */
+import type { Edit, Mutant } from "./mutants.ts";
+import type { MutantRun } from "./mutant_run.ts";
+
+/** What the simulation is made of, besides itself. */
+const FOLDERS = ["lib", "scripts/s3", "tests/sim"] as const;
+const REPOSITORY = new URL("../../", import.meta.url);
+
+/** A copy of the program in a folder of its own, to be mutated and thrown away. */
+export class Laboratory implements AsyncDisposable {
+  readonly #path: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  static async open(): Promise<Laboratory> {
+    const path = await Deno.makeTempDir({ prefix: "cellos-mutant-" });
+    for (const folder of FOLDERS) await copyFolder(new URL(`${folder}/`, REPOSITORY), `${path}/${folder}`);
+    return new Laboratory(path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#path, { recursive: true });
+  }
+
+  /**
+   * Applies the mutant, runs seeds until one catches it, and takes it back. Rejects when an edit does
+   * not apply to the code as it is, or when the run ends in some other way.
+   */
+  async run(mutant: Mutant, from: number, seeds: number): Promise<MutantRun> {
+    const originals = new Map<string, string>();
+    try {
+      for (const edit of mutant.edits) await this.#apply(mutant.name, edit, originals);
+      return await this.#simulate(mutant.name, from, seeds);
+    } finally {
+      for (const [path, text] of originals) await Deno.writeTextFile(path, text);
+    }
+  }
+
+  async #apply(name: string, edit: Edit, originals: Map<string, string>): Promise<void> {
+    const path = `${this.#path}/${edit.file}`;
+    const text = await Deno.readTextFile(path);
+    const parts = text.split(edit.find);
+    if (parts.length !== 2) {
+      throw new Error(
+        `Mutant "${name}": the text to change is ${parts.length - 1} times in ${edit.file}: ${edit.find}`,
+      );
+    }
+    if (!originals.has(path)) originals.set(path, text);
+    await Deno.writeTextFile(path, parts.join(edit.replace));
+  }
+
+  async #simulate(name: string, from: number, seeds: number): Promise<MutantRun> {
+    const output = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-config",
+        "--no-lock",
+        "--no-check",
+        "-A",
+        `${this.#path}/tests/sim/mutant_run.ts`,
+        String(from),
+        String(seeds),
+      ],
+      stdin: "null",
+    }).output();
+    const text = new TextDecoder().decode(output.stdout);
+    if (!output.success) {
+      throw new Error(`Mutant "${name}" ended by itself: ${new TextDecoder().decode(output.stderr)}`);
+    }
+    return JSON.parse(text);
+  }
+}
+
+async function copyFolder(from: URL, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name, isDirectory, isFile } of Deno.readDir(from)) {
+    if (isDirectory) await copyFolder(new URL(`${name}/`, from), `${to}/${name}`);
+    if (isFile && name.endsWith(".ts")) await Deno.copyFile(new URL(name, from), `${to}/${name}`);
+  }
+}
