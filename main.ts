@@ -13,6 +13,7 @@ import { type LeaseTiming, leaseTiming } from "./lib/core/lease_timing.ts";
 import { StoreError } from "./lib/core/store_error.ts";
 import { buildCommit } from "./lib/edge/build_commit.ts";
 import { createCells } from "./lib/edge/child_process.ts";
+import { EXTRA_CERTIFICATES_ADVICE, takeExtraCertificates } from "./lib/edge/extra_certificates.ts";
 import { hostName } from "./lib/edge/host_name.ts";
 import {
   HttpListenError,
@@ -73,6 +74,7 @@ const COMMAND_CONNECTIONS = 16;
 
 /** Runs an operator's command. The first signal asks it to end, the second one ends it. */
 async function operate(run: (ports: CommandPorts) => Promise<number>): Promise<number> {
+  takeExtraCertificates(Deno.env);
   const environment = Deno.env.toObject();
   const interrupted = new AbortController();
   using _signals = onSignals((name) => {
@@ -162,6 +164,10 @@ async function runAgentOf(
     poolId,
     settings: startSettings(config),
   });
+  const extraCertificates = takeExtraCertificates(Deno.env);
+  if (Object.keys(extraCertificates).length > 0) {
+    lines.emit({ name: "configuration-warning", text: EXTRA_CERTIFICATES_ADVICE });
+  }
   const control = stopOnSignals(lines);
   const identity = { node, version, queueName, poolId };
   await using observed = observe({ config, identity, timing, clock, vitals, metrics, lines });
@@ -177,6 +183,7 @@ async function runAgentOf(
     supervisor: config.supervisor,
     supervisorArgs: config.supervisorArgs,
     nodeId: node,
+    environment: extraCertificates,
     output: config.cellOutput,
     killGraceMs: config.killGraceMs,
     tailBytes: config.resultTailBytes,

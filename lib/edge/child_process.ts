@@ -36,6 +36,8 @@ export interface CellsOptions {
   readonly supervisor: string;
   readonly supervisorArgs: readonly string[];
   readonly nodeId: string;
+  /** For the cells, on top of the agent's own. */
+  readonly environment?: Readonly<Record<string, string>>;
   /**
    * `log`: read, hand on by line, keep the tails. `inherit`: goes where the agent's own goes, nothing
    * is kept. `discard`: goes to `/dev/null`, nothing is kept.
@@ -113,6 +115,7 @@ function spawnSupervisor(request: CellRequest, options: CellsOptions): Deno.Chil
       args: [...options.supervisorArgs],
       detached: true,
       env: {
+        ...options.environment,
         CELLOS_FLEET_SPEC_ID: environmentValue(request.specId),
         CELLOS_FLEET_NODE_ID: environmentValue(options.nodeId),
         CELLOS_FLEET_ATTEMPT: String(request.attempt),

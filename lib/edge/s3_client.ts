@@ -21,7 +21,7 @@ export interface S3ConnectionOptions {
   readonly region?: string;
   readonly connectTimeoutMs: number;
   readonly maxSockets: number;
-  /** Product and version, such as `cellos-fleet/0.6.0`. */
+  /** Product and version, such as `cellos-fleet/1.0.0`. */
   readonly userAgent: string;
   readonly environment: Environment;
 }

@@ -61,7 +61,7 @@ export interface S3StoreOptions {
   readonly requestTimeoutMs?: number;
   /** Cells run at once; the number of connections follows from it. */
   readonly concurrency?: number;
-  /** Product and version, such as `cellos-fleet/0.6.0`. */
+  /** Product and version, such as `cellos-fleet/1.0.0`. */
   readonly userAgent: string;
   /** Where the `AWS_*` variables are read; those of the process by default. */
   readonly environment?: Environment;

@@ -39,7 +39,7 @@ Deno.test("every field of status --json is documented", async () => {
   const record = encodeNodeRecord({
     schema: NODE_SCHEMA,
     node: "node-a",
-    version: "0.6.0",
+    version: "1.0.0",
     poolId: "gpu",
     state: "busy",
     inFlight: 1,
