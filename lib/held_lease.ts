@@ -201,7 +201,8 @@ export class HeldLease {
       const result = await this.#attempt(
         failures,
         `delete ${key}`,
-        (options) => store.delete(key, conditionalDelete ? etag() : undefined, options),
+        // The condition goes along in any case: it costs nothing where it is ignored.
+        (options) => store.delete(key, etag(), options),
       );
       if (result === undefined) continue;
       if (result.outcome === "deleted") return "gone";
