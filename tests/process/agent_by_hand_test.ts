@@ -1,13 +1,7 @@
 /** Agents beside the AWS CLI, and on another implementation of S3. */
 import assert from "node:assert/strict";
-import { S3Client } from "@aws-sdk/client-s3";
-import {
-  CreateBucketCommand,
-  GetObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-} from "@aws-sdk/client-s3";
 import { decodeResult } from "../../lib/core/result.ts";
+import { createS3Store } from "../../lib/edge/s3_store.ts";
 import { motoServerPath, startMotoServer } from "../contract/moto_server.ts";
 import { type Fleet, runScenario, specText } from "./fleet.ts";
 import { plainEnvironment } from "./fleet_agent.ts";
@@ -88,49 +82,47 @@ async function byHand(fleet: Fleet): Promise<void> {
 
 async function onMoto(fleet: Fleet, path: string): Promise<void> {
   await using moto = await startMotoServer(path);
-  const client = new S3Client({
-    endpoint: moto.endpoint,
-    forcePathStyle: true,
-    region: "us-east-1",
-    credentials: { accessKeyId: "test", secretAccessKey: "test" },
+  // The agent's own store: the SDK's handler can hang on an old version of Deno.
+  using store = createS3Store({
+    bucket: "fleet",
+    userAgent: "test",
+    environment: {
+      AWS_ENDPOINT_URL_S3: moto.endpoint,
+      AWS_ACCESS_KEY_ID: "test",
+      AWS_SECRET_ACCESS_KEY: "test",
+    },
   });
-  const Bucket = "fleet";
-  const keys = async (Prefix: string) => {
-    const { Contents } = await client.send(new ListObjectsV2Command({ Bucket, Prefix }));
-    return (Contents ?? []).map(({ Key }) => Key!);
+  const keys = async (prefix: string) => {
+    return (await store.list({ prefix })).objects.map(({ key }) => key);
   };
-  try {
-    await client.send(new CreateBucketCommand({ Bucket }));
-    const ids = Array.from({ length: MOTO_SPECS }, (_, index) => `spec-${index}`);
-    for (const [index, id] of ids.entries()) {
-      const Body = specText(`exit ${index % 2}`);
-      await client.send(new PutObjectCommand({ Bucket, Key: `fleet/pending/${id}.json`, Body }));
-    }
-    const environment = { AWS_ENDPOINT_URL_S3: moto.endpoint };
-    const agents = ["a", "b"].map((node) =>
-      fleet.agent(node, { CONCURRENCY: 4, EXIT_WHEN_IDLE_MS: 2_000 }, { environment })
+  const created = await fetch(`${moto.endpoint}/fleet`, { method: "PUT" });
+  await created.body?.cancel();
+  const ids = Array.from({ length: MOTO_SPECS }, (_, index) => `spec-${index}`);
+  for (const [index, id] of ids.entries()) {
+    await store.put(
+      `fleet/pending/${id}.json`,
+      new TextEncoder().encode(specText(`exit ${index % 2}`)),
+      {},
     );
-    for (const agent of agents) assert.equal(await agent.exitCode(), 0);
-    await waitUntil("every run is in the ledger", () => {
-      return fleet.ledger.of("end").length >= MOTO_SPECS;
-    });
-    assert.deepEqual([...await keys("fleet/pending/"), ...await keys("fleet/claimed/")], []);
-    const started = fleet.ledger.of("start").map(({ specId }) => specId);
-    assert.deepEqual(started.sort(), [...ids].sort(), "each spec was run exactly once");
-    const filed = [...await keys("fleet/completed/"), ...await keys("fleet/failed/")];
-    const expected = ids.map((id, index) =>
-      `fleet/${index % 2 ? "failed" : "completed"}/${id}.json`
-    );
-    assert.deepEqual(filed.sort(), expected.sort());
-    for (const id of ids) {
-      const { Body } = await client.send(
-        new GetObjectCommand({ Bucket, Key: `fleet/results/${id}.json` }),
-      );
-      const result = decodeResult(await Body!.transformToByteArray());
-      assert.deepEqual([result?.attempt, result?.earlierRuns], [1, []]);
-    }
-  } finally {
-    client.destroy();
+  }
+  const environment = { AWS_ENDPOINT_URL_S3: moto.endpoint };
+  const agents = ["a", "b"].map((node) =>
+    fleet.agent(node, { CONCURRENCY: 4, EXIT_WHEN_IDLE_MS: 2_000 }, { environment })
+  );
+  for (const agent of agents) assert.equal(await agent.exitCode(), 0);
+  await waitUntil("every run is in the ledger", () => {
+    return fleet.ledger.of("end").length >= MOTO_SPECS;
+  });
+  assert.deepEqual([...await keys("fleet/pending/"), ...await keys("fleet/claimed/")], []);
+  const started = fleet.ledger.of("start").map(({ specId }) => specId);
+  assert.deepEqual(started.sort(), [...ids].sort(), "each spec was run exactly once");
+  const filed = [...await keys("fleet/completed/"), ...await keys("fleet/failed/")];
+  const expected = ids.map((id, index) => `fleet/${index % 2 ? "failed" : "completed"}/${id}.json`);
+  assert.deepEqual(filed.sort(), expected.sort());
+  for (const id of ids) {
+    const got = await store.get(`fleet/results/${id}.json`, 1_000_000);
+    const result = got.outcome === "found" ? decodeResult(got.object.body) : undefined;
+    assert.deepEqual([result?.attempt, result?.earlierRuns], [1, []]);
   }
 }
 
