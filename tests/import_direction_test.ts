@@ -71,6 +71,7 @@ Deno.test("an import against the direction is an offence, with its file and line
     ["lib/edge/clock.ts", "../commands/status.ts", /edge may import .*, not lib$/],
     ["main.ts", "./scripts/demo.ts", /main may import .*, not scripts$/],
     ["scripts/demo.ts", "../tests/agent_test.ts", /not tests$/],
+    ["tests/sim/clock.ts", "../agent_test.ts", /simulator may import .*, not tests$/],
   ];
   for (const [file, specifier, expected] of wrong) {
     const offences = await offencesWith({ [file]: `\nimport { x } from "${specifier}";\n` });
