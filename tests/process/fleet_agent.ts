@@ -113,6 +113,7 @@ export class FleetAgent implements AsyncDisposable {
 
   /** Waits for its end; returns the exit code. */
   async exitCode(): Promise<number> {
+    await waitUntil("the agent has ended", () => this.#hasEnded);
     return (await this.ended).code;
   }
 
