@@ -144,6 +144,7 @@ function drawNodes(random: Random, ttlMs: number, faultsEndMs: number): NodePlan
   const count = random.pick([1, 2, 2, 3, 3, 4]);
   const fence = random.chance(0.85) ? "strict" : "confirmed";
   const pools = random.chance(0.4);
+  const lifetimesDiffer = random.chance(0.1);
   const cellTimeoutMs = random.chance(0.3) ? ttlMs * random.between(0.2, 2) : 0;
   return Array.from({ length: count }, (_, index) => ({
     name: `node-${index}`,
@@ -152,6 +153,7 @@ function drawNodes(random: Random, ttlMs: number, faultsEndMs: number): NodePlan
     poolId: pools && index > 0 ? random.pick(["a", "b", ""]) : "",
     concurrency: random.pick([1, 1, 2, 3]),
     fence,
+    ttlMs: lifetimesDiffer ? ttlMs * random.pick([1, 2, 4]) : undefined,
     cellTimeoutMs,
     drainTimeoutMs: random.chance(0.4) ? ttlMs * random.between(0.1, 2) : 0,
     // The first stays, to see that leases die.
@@ -280,6 +282,13 @@ function drawPeople(
     else if (kind === "retry-failed") {
       acts.push({ atMs, id, kind, deleteAfterMs: random.between(1, ttlMs / 10) });
     } else acts.push({ atMs, id, kind });
+  }
+  const commands = random.chance(0.25) ? random.whole(1, 5) : 0;
+  for (let n = 0; n < commands; n++) {
+    const command = random.pick(["cancel", "cancel", "requeue", "requeue-leaseless"] as const);
+    const diesAfterMs = random.chance(0.3) ? random.between(0, ttlMs / 4) : undefined;
+    const atMs = random.between(0, endMs);
+    acts.push({ atMs, id: random.pick(ids), kind: "command", command, diesAfterMs });
   }
   if (random.chance(0.03)) {
     acts.push({ atMs: random.between(0, endMs), id: random.pick(ids), kind: "delete-lease" });

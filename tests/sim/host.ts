@@ -2,7 +2,7 @@
 import { type AgentEnd, runAgent } from "../../lib/agent.ts";
 import type { AgentContext } from "../../lib/claim_context.ts";
 import type { QueueKeys } from "../../lib/core/keys.ts";
-import type { LeaseTiming } from "../../lib/core/lease_timing.ts";
+import { type LeaseTiming, leaseTiming } from "../../lib/core/lease_timing.ts";
 import { StoreError } from "../../lib/core/store_error.ts";
 import type { FleetEvent } from "../../lib/events.ts";
 import { Vitals } from "../../lib/vitals.ts";
@@ -24,8 +24,8 @@ export interface World {
   readonly history: History;
   readonly ledger: CellLedger;
   readonly keys: QueueKeys;
-  readonly timing: LeaseTiming;
-  passage(host: Host, request: RequestFacts, bounds: PassageBounds): Passage;
+  /** The way of a request; of an operator's when there is no host. */
+  passage(host: Host | undefined, request: RequestFacts, bounds: PassageBounds): Passage;
   onEffect(host: Host, request: RequestFacts): void;
   onExit(host: Host, exit: AgentExit): void;
   violation(check: string, detail: string): void;
@@ -46,12 +46,15 @@ const ignore = () => {};
 export class Host {
   readonly plan: NodePlan;
   readonly index: number;
+  readonly timing: LeaseTiming;
   /** The agent that runs now. */
   process: SimulatedProcess | undefined;
   hasSupervisor = true;
   powered = true;
   cutOff: CutOff | undefined;
   draining = false;
+  /** The agent that runs now was once refused for its credentials. */
+  wasDenied = false;
   /** What its next lease write is to meet. */
   ambush: Ambush | undefined;
   readonly #world: World;
@@ -64,6 +67,8 @@ export class Host {
     this.#world = world;
     this.index = index;
     this.plan = world.scenario.nodes[index];
+    const { ttlMs, killGraceMs } = world.scenario.fleet;
+    this.timing = leaseTiming(this.plan.ttlMs ?? ttlMs, killGraceMs);
   }
 
   /** Starts an agent, unless one runs. */
@@ -72,7 +77,8 @@ export class Host {
     const { time, trace } = this.#world;
     this.powered = true;
     this.draining = false;
-    const process = new SimulatedProcess(time, this.index, this.#incarnations++, () => {
+    this.wasDenied = false;
+    const process = new SimulatedProcess(time, `n${this.index}`, this.#incarnations++, () => {
       this.#world.violation("progress", `${process.name} is in an endless loop`);
     });
     this.process = process;
@@ -113,7 +119,7 @@ export class Host {
   }
 
   #context(process: SimulatedProcess): AgentContext {
-    const { scenario, trace, keys, timing } = this.#world;
+    const { scenario, trace, keys } = this.#world;
     const clock = new SimulatedClock(process, this.plan, scenario.seed);
     return {
       store: this.#store(process),
@@ -125,7 +131,7 @@ export class Host {
         },
       },
       keys,
-      timing,
+      timing: this.timing,
       node: this.plan.name,
       poolId: this.plan.poolId,
       maxAttempts: scenario.fleet.maxAttempts,
@@ -136,12 +142,12 @@ export class Host {
 
   #store(process: SimulatedProcess): NetworkStore {
     const world = this.#world;
-    const { scenario, timing, history, trace } = world;
+    const { scenario, history, trace } = world;
     return new NetworkStore({
       process,
       author: { kind: "agent", node: this.plan.name, process: process.name },
       clockRate: this.plan.clockRate,
-      landingMs: timing.landingMs,
+      landingMs: this.timing.landingMs,
       plan: scenario.store,
       history,
       trace,
@@ -230,7 +236,8 @@ export class Host {
    * node could take its claim over: so it is while the renewals before were in good health.
    */
   #endsInTime(specId: string, silentMs: number): boolean {
-    const { history, time, timing, keys } = this.#world;
+    const { history, time, keys } = this.#world;
+    const { timing } = this;
     const lease = history.get(keys.lease(specId));
     if (lease === undefined) return false;
     const renewedMs = history.lastChangeMs(lease.key) - timing.requestTimeoutMs;

@@ -22,6 +22,7 @@ const CELL = "lib/cell.ts";
 const CLAIM = "lib/claim.ts";
 const HELD = "lib/held_lease.ts";
 const LEASE = "lib/core/lease.ts";
+const PROBE = "lib/probe.ts";
 const SETTLE = "lib/settle.ts";
 const TIMING = "lib/core/lease_timing.ts";
 const WATCH = "lib/core/lease_watch.ts";
@@ -73,7 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 0,
     edits: [{
       file: HELD,
-      find: `      if (found === "failed") return "unknown";\n      switch (compareLease(found, next))`,
+      find:
+        `      if (found === "failed") return "unknown";\n      switch (compareLease(found, next))`,
       replace:
         `      if (found === "failed") return this.#adopt(this.#lease, this.#etag, startedMs);\n      switch (compareLease(found, next))`,
     }],
@@ -225,7 +227,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [{
       file: WATCH,
       find: "next.set(id, { etag, firstSeenMs: listing.endedMs, lastSeenMs: listing.startedMs });",
-      replace: "next.set(id, { etag, firstSeenMs: listing.startedMs, lastSeenMs: listing.endedMs });",
+      replace:
+        "next.set(id, { etag, firstSeenMs: listing.startedMs, lastSeenMs: listing.endedMs });",
     }],
   },
   {
@@ -267,7 +270,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: CLAIM,
-        find: "  const lease = newLease(leaseStart(context, id));\n  const { store, keys, timing } = context;",
+        find:
+          "  const lease = newLease(leaseStart(context, id));\n  const { store, keys, timing } = context;",
         replace: `  const lease = newLease(leaseStart(context, id));
   const { store, keys, timing } = context;
   const early = await store.get(keys.pending(id), context.maxSpecBytes);`,
@@ -283,7 +287,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: CLAIM,
-        find: "async function secure(context: ClaimContext, held: HeldLease): Promise<ClaimResult> {",
+        find:
+          "async function secure(context: ClaimContext, held: HeldLease): Promise<ClaimResult> {",
         replace: `async function secure(
   context: ClaimContext,
   held: HeldLease,
@@ -292,7 +297,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: CLAIM,
-        find: "  const pending = await held.readObject(keys.pending(id), maxSpecBytes);\n  if (pending",
+        find:
+          "  const pending = await held.readObject(keys.pending(id), maxSpecBytes);\n  if (pending",
         replace:
           "  const pending = early ?? await held.readObject(keys.pending(id), maxSpecBytes);\n  if (pending",
       },
@@ -303,8 +309,10 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 0,
     edits: [{
       file: CLAIM,
-      find: "  return await ready(held, claimed.object.body, claimed.object.etag, facts.lostAttempts + 1);",
-      replace: "  return await ready(held, pending.body, claimed.object.etag, facts.lostAttempts + 1);",
+      find:
+        "  return await ready(held, claimed.object.body, claimed.object.etag, facts.lostAttempts + 1);",
+      replace:
+        "  return await ready(held, pending.body, claimed.object.etag, facts.lostAttempts + 1);",
     }],
   },
   {
@@ -449,6 +457,33 @@ export const MUTANTS: readonly Mutant[] = [
       file: HELD,
       find: "      if (!conditionalDelete) {\n",
       replace: "      if (!conditionalDelete && failures === 1) {\n",
+    }],
+  },
+  {
+    name: "a delete that looks first is sent without a condition",
+    seed: 0,
+    edits: [{
+      file: HELD,
+      find: "(options) => store.delete(key, etag(), options),",
+      replace: "(options) => store.delete(key, conditionalDelete ? etag() : undefined, options),",
+    }],
+  },
+  {
+    name: "the probe replaces an absent object at the key that it has just cleaned up",
+    seed: 0,
+    edits: [{
+      file: PROBE,
+      find: "  const absentKey = keys.probe(entropy.nonce());\n",
+      replace: "  const absentKey = key;\n",
+    }],
+  },
+  {
+    name: "the probe believes that a refused delete did nothing",
+    seed: 0,
+    edits: [{
+      file: PROBE,
+      find: "const conditional = (await store.head(key))?.etag === etag;",
+      replace: "const conditional = etag !== undefined;",
     }],
   },
   {

@@ -24,7 +24,7 @@ export class People {
     this.#trace = trace;
   }
 
-  act(act: PersonAct): void {
+  act(act: Exclude<PersonAct, { kind: "command" }>): void {
     const { id } = act;
     this.#trace.add("person", `${act.kind} ${id}`);
     switch (act.kind) {

@@ -15,9 +15,8 @@ const CALLS_PER_TURN = 20_000;
 
 export class SimulatedProcess {
   readonly time: VirtualTime;
-  readonly node: number;
   readonly incarnation: number;
-  /** Such as `n1.0`: node and incarnation. */
+  /** Such as `n1.0`: node and incarnation; its nonces begin with it. */
   readonly name: string;
   wasFrozen = false;
   #alive = true;
@@ -27,11 +26,10 @@ export class SimulatedProcess {
   #callsInTurn = 0;
   readonly #onSpin: () => void;
 
-  constructor(time: VirtualTime, node: number, incarnation: number, onSpin: () => void) {
+  constructor(time: VirtualTime, node: string, incarnation: number, onSpin: () => void) {
     this.time = time;
-    this.node = node;
     this.incarnation = incarnation;
-    this.name = `n${node}.${incarnation}`;
+    this.name = `${node}.${incarnation}`;
     this.#onSpin = onSpin;
   }
 
@@ -92,16 +90,19 @@ export function never<T>(): Promise<T> {
   return new Promise<T>(() => {});
 }
 
+/** How a node's clocks go. */
+export type ClockPlan = Pick<NodePlan, "wallOffsetMs" | "clockRate">;
+
 /** True time zero, for wall clocks. */
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 
 /** A node's clocks: the wall clock is off by the plan's offset, the monotonic one runs at its rate. */
 export class SimulatedClock implements Clock {
   readonly #process: SimulatedProcess;
-  readonly #plan: NodePlan;
+  readonly #plan: ClockPlan;
   readonly #lateness: Random;
 
-  constructor(process: SimulatedProcess, plan: NodePlan, seed: number) {
+  constructor(process: SimulatedProcess, plan: ClockPlan, seed: number) {
     this.#process = process;
     this.#plan = plan;
     this.#lateness = new Random(seed, `lateness ${process.name}`);
@@ -126,7 +127,10 @@ export class SimulatedClock implements Clock {
         signal?.removeEventListener("abort", onAbort);
         resolve();
       };
-      const timer = process.time.after(ms / this.#plan.clockRate + lateMs, () => process.deliver(onTime));
+      const timer = process.time.after(
+        ms / this.#plan.clockRate + lateMs,
+        () => process.deliver(onTime),
+      );
       const onAbort = () => {
         process.time.cancel(timer);
         resolve();

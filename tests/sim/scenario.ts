@@ -36,6 +36,8 @@ export interface NodePlan {
   readonly wallOffsetMs: number;
   /** Milliseconds of its monotonic clock in one of true time. */
   readonly clockRate: number;
+  /** Of its own leases, in place of the fleet's: while a setting is being changed, they differ. */
+  readonly ttlMs?: number;
   /** Of its own requests, in place of the scenario's. */
   readonly requestFaults?: RequestFaults;
 }
@@ -117,6 +119,12 @@ export type PersonAct =
     /** `aws s3 mv` from `failed/` to `pending/`: copy, then delete. */
     | { readonly kind: "retry-failed"; readonly deleteAfterMs: number }
     | { readonly kind: "delete-lease" }
+    /** An operator's command of this program, which may be killed on its way. */
+    | {
+      readonly kind: "command";
+      readonly command: "cancel" | "requeue" | "requeue-leaseless";
+      readonly diesAfterMs?: number;
+    }
     /** An object of another agent under `claimed/`, without a lease. */
     | { readonly kind: "put-claimed"; readonly spec: string }
   );

@@ -3,7 +3,6 @@
  * a bucket in memory and simulated cells, with everything that happens a function of the scenario.
  */
 import { QueueKeys } from "../../lib/core/keys.ts";
-import { leaseTiming } from "../../lib/core/lease_timing.ts";
 import { Ambush } from "./ambush.ts";
 import { CellLedger } from "./cells.ts";
 import { LeaseAuthority } from "./checks/authority.ts";
@@ -16,9 +15,10 @@ import { History } from "./history.ts";
 import { type AgentExit, type CutOff, Host, type World } from "./host.ts";
 import type { RequestFacts } from "./network_store.ts";
 import { clearPassage, cutOffPassage, drawPassage, type Passage } from "./passage.ts";
+import { Operators } from "./operators.ts";
 import { People } from "./people.ts";
 import { Random } from "./random.ts";
-import type { Incident, Scenario } from "./scenario.ts";
+import type { Incident, PersonAct, Scenario } from "./scenario.ts";
 import { Trace } from "./trace.ts";
 import { VirtualTime } from "./virtual_time.ts";
 
@@ -48,16 +48,17 @@ export interface RunReport {
 /** What a test may put into a run beside its scenario. */
 export interface RunOptions {
   readonly readable?: boolean;
-  /** Decides the way of a request instead of the scenario; undefined leaves it to that. */
-  readonly intercept?: (host: Host, request: RequestFacts) => Passage | undefined;
+  /**
+   * Decides the way of a request (an operator's when there is no host) instead of the scenario;
+   * undefined leaves it to that.
+   */
+  readonly intercept?: (request: RequestFacts, host: Host | undefined) => Passage | undefined;
   readonly onEffect?: (host: Host, request: RequestFacts) => void;
   readonly onStart?: (simulation: Simulation) => void;
 }
 
 /** An agent that was told to drain, with nothing in hand, is gone within this. */
 const DRAIN_BOUND_MS = 120_000;
-/** An answer that is under way when the faults end arrives within this. */
-const LAST_REFUSAL_MS = 30_000;
 
 /** Carries out a scenario to its end, or to the first violation. */
 export function simulate(scenario: Scenario, options: RunOptions = {}): Promise<RunReport> {
@@ -71,6 +72,7 @@ export class Simulation {
   readonly ledger: CellLedger;
   readonly hosts: readonly Host[];
   readonly people: People;
+  readonly operators: Operators;
   readonly custody: SpecCustody;
   /** Of the bucket, for everybody. */
   cutOff: CutOff | undefined;
@@ -108,13 +110,14 @@ export class Simulation {
     new LeaseAuthority(this.#evidence);
     new CellStarts(this.#evidence, this.custody);
     const world = this.#world();
+    this.operators = new Operators(world);
     this.hosts = scenario.nodes.map((_, index) => new Host(world, index));
   }
 
   async run(): Promise<RunReport> {
     const { nodes, incidents, people, faultsEndMs } = this.#scenario;
     nodes.forEach((plan, index) => this.time.at(plan.startsAtMs, () => this.hosts[index].start()));
-    for (const act of people) this.time.at(act.atMs, () => this.people.act(act));
+    for (const act of people) this.time.at(act.atMs, () => this.#act(act));
     for (const incident of incidents) this.time.at(incident.atMs, () => this.#befall(incident));
     this.time.at(faultsEndMs, () => this.#faultsEnd());
     this.#options.onStart?.(this);
@@ -139,7 +142,6 @@ export class Simulation {
 
   #world(): World {
     const { scenario } = this.#evidence;
-    const { ttlMs, killGraceMs } = scenario.fleet;
     return {
       scenario,
       time: this.time,
@@ -147,28 +149,38 @@ export class Simulation {
       history: this.history,
       ledger: this.ledger,
       keys: this.#keys,
-      timing: leaseTiming(ttlMs, killGraceMs),
       passage: (host, request, bounds) => {
         this.#requests++;
-        const passage = this.#options.intercept?.(host, request);
-        if (passage !== undefined) return passage;
-        const ambushed = host.ambush?.passage(request, bounds);
-        if (ambushed !== undefined) return ambushed;
-        const cutOff = [host.cutOff, this.cutOff].find((one) =>
+        const special = this.#options.intercept?.(request, host) ??
+          host?.ambush?.passage(request, bounds);
+        if (special !== undefined) return special;
+        const cutOff = [host?.cutOff, this.cutOff].find((one) =>
           one !== undefined && this.time.nowMs < one.untilMs
         );
         const drawn = cutOff !== undefined
           ? cutOffPassage(this.#random, bounds, cutOff.manner)
           : this.time.nowMs < scenario.faultsEndMs
-          ? drawPassage(this.#random, bounds, host.plan.requestFaults ?? scenario.requestFaults)
+          ? drawPassage(this.#random, bounds, host?.plan.requestFaults ?? scenario.requestFaults)
           : clearPassage(this.#random, bounds);
         if (drawn.fault !== undefined) this.#count(drawn.fault);
+        if (host !== undefined && drawn.reply.kind === "denied") host.wasDenied = true;
+        // A plain delete that somebody on the way repeats is beyond what any client can prevent.
+        const { conditionalDelete } = scenario.store;
+        if (drawn.fault === "twice" && request.operation === "delete" && !conditionalDelete) {
+          return clearPassage(this.#random, bounds);
+        }
         return drawn;
       },
       onEffect: (host, request) => this.#options.onEffect?.(host, request),
       onExit: (host, exit) => this.#onExit(host, exit),
       violation: (check, detail) => this.#violation(check, detail),
     };
+  }
+
+  #act(act: PersonAct): void {
+    this.#count(`person: ${act.kind}`);
+    if (act.kind === "command") this.operators.run(act);
+    else this.people.act(act);
   }
 
   /** Counts a fault that struck. */
@@ -237,8 +249,7 @@ export class Simulation {
     if (exit === "gave-up" && this.#goingHome) {
       this.#violation("drain", `Node ${host.index} gave up though the store works`);
     }
-    const refusedMs = this.#scenario.faultsEndMs + LAST_REFUSAL_MS;
-    if (exit === "store unusable" && this.time.nowMs > refusedMs) {
+    if (exit === "store unusable" && !host.wasDenied) {
       this.#violation("agent", `Node ${host.index} found a good store unusable`);
     }
     if (!this.#goingHome) {
@@ -256,9 +267,11 @@ export class Simulation {
       this.time.after(ttlMs / 2, () => this.#restart(host));
     }
     // What is under way may land until then; rest that comes before is not rest.
-    const { requestTimeoutMs, landingMs } = leaseTiming(ttlMs, 0);
+    const landedMs = Math.max(
+      ...this.hosts.map(({ timing }) => timing.requestTimeoutMs + timing.landingMs),
+    );
     const sinceMs = this.time.nowMs;
-    this.time.after(requestTimeoutMs + landingMs, () => {
+    this.time.after(landedMs * 1.05, () => {
       this.#watch(sinceMs, sinceMs + livenessBoundMs(this.#scenario));
     });
   }
@@ -266,6 +279,7 @@ export class Simulation {
   #watch(sinceMs: number, untilMs: number): void {
     this.time.after(this.#scenario.fleet.ttlMs / 8, () => {
       const open = openWork(this.#evidence, this.custody);
+      for (const { name } of this.operators.running) open.push(`command ${name}`);
       if (open.length === 0) {
         this.#settledAfterMs = this.time.nowMs - sinceMs;
         this.#goHome();
@@ -300,8 +314,9 @@ export class Simulation {
  * under way, a lease may have been written just before, and then specs take their turns, each as
  * often as its attempts allow.
  */
-export function livenessBoundMs({ fleet, cells, people }: Scenario): number {
-  const { ttlMs, killGraceMs, maxAttempts } = fleet;
+export function livenessBoundMs({ fleet, nodes, cells, people }: Scenario): number {
+  const { killGraceMs, maxAttempts } = fleet;
+  const ttlMs = Math.max(fleet.ttlMs, ...nodes.map((node) => node.ttlMs ?? 0));
   const specs = people.length;
   const oneRunMs = cells.maxDurationMs + killGraceMs + 2 * ttlMs;
   return 180_000 + 4 * ttlMs + specs * oneRunMs + maxAttempts * 2 * ttlMs;

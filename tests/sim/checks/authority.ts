@@ -3,6 +3,7 @@
  * hands only as the protocol says. This is stronger than what is promised outside: it is the argument
  * by which the promises are kept.
  */
+import type { Lease } from "../../../lib/core/lease.ts";
 import type { AuthoredChange } from "../history.ts";
 import { type Evidence, isOf, leaseIn, leaseOf, meaningOf, told } from "./evidence.ts";
 import { claimOfMetadata } from "../../../lib/core/result.ts";
@@ -35,9 +36,8 @@ export class LeaseAuthority {
     const after = leaseIn(change.body);
     if (!isOf(after, process)) this.#fail(`${told(change)} is not in its own name`);
     if (before === undefined || before.nonce === after?.nonce) return;
-    const { fleet } = this.#evidence.scenario;
     // A watcher's clock may be fast by one in a hundred.
-    if (change.quietMs < fleet.ttlMs * 0.989) {
+    if (change.quietMs < before.ttlMs * 0.989) {
       this.#fail(
         `${told(change)} takes over ${before.nonce} after ${Math.round(change.quietMs)} ms`,
       );
@@ -51,14 +51,17 @@ export class LeaseAuthority {
    * whole lifetime again. (Short outages stop no renewal for long enough to matter.)
    */
   #checkOutages(change: AuthoredChange): void {
-    const { fleet, incidents, faultsEndMs } = this.#evidence.scenario;
+    const { fleet, nodes, incidents, faultsEndMs } = this.#evidence.scenario;
+    const lifetimesMs = [fleet.ttlMs, ...nodes.map(({ ttlMs }) => ttlMs ?? fleet.ttlMs)];
+    const longestMs = Math.max(...lifetimesMs);
+    const shortestMs = Math.min(...lifetimesMs);
     for (const incident of incidents) {
       if (incident.kind !== "cut-off" || incident.node !== undefined) continue;
       const endMs = Math.min(incident.atMs + incident.forMs, faultsEndMs);
-      const long = endMs - incident.atMs > fleet.ttlMs * 0.52;
+      const long = endMs - incident.atMs > longestMs * 0.52;
       const sinceMs = change.atMs - endMs;
-      const diedBefore = change.quietMs - (change.atMs - incident.atMs) > fleet.ttlMs * 0.98;
-      if (long && !diedBefore && sinceMs > 0 && sinceMs < fleet.ttlMs * 0.98) {
+      const diedBefore = change.quietMs - (change.atMs - incident.atMs) > shortestMs * 0.98;
+      if (long && !diedBefore && sinceMs > 0 && sinceMs < shortestMs * 0.98) {
         this.#fail(`${told(change)} comes ${Math.round(sinceMs)} ms after an outage`);
       }
     }
@@ -84,17 +87,8 @@ export class LeaseAuthority {
       this.#fail(`${told(change)} while its lease is held by ${lease?.nonce ?? "nobody"}`);
       return;
     }
-    const allowed = change.kind === "delete"
-      ? kind === "pending" || kind === "claimed"
-      : kind === "claimed"
-      // A claim that is gone on with after its release had been begun says so before its cell starts.
-      ? lease!.state !== "exited"
-      : kind === "pending"
-      ? lease!.state === "releasing"
-      : lease!.state === "exited";
-    if (!allowed) this.#fail(`${told(change)} under a lease of state ${lease!.state}`);
-    if (change.kind === "delete" && kind === "claimed" && lease!.state === "claimed") {
-      this.#fail(`${told(change)} under a lease of state claimed`);
+    if (!this.#isAllowed(kind, id, change, lease!)) {
+      this.#fail(`${told(change)} under a lease of state ${lease!.state}`);
     }
     if (change.kind !== "put" || (kind !== "completed" && kind !== "failed")) return;
     const { metadata } = this.#evidence.history.get(change.key)!;
@@ -104,6 +98,22 @@ export class LeaseAuthority {
         `${told(change)} for claim ${claim}, which the lease does not hold as its outcome`,
       );
     }
+  }
+
+  /** What may be done under a lease, by its state. */
+  #isAllowed(kind: string, id: string, { kind: change }: AuthoredChange, lease: Lease): boolean {
+    const { state } = lease;
+    const { history, keys } = this.#evidence;
+    if (change === "delete") {
+      if (kind === "pending") return true;
+      if (kind === "claimed") return state !== "claimed";
+      // An operator puts a failed spec back into the queue.
+      return kind === "failed" && state === "claimed";
+    }
+    // A claim that is gone on with after its release had been begun says so before its cell starts.
+    if (kind === "claimed") return state !== "exited";
+    if (kind !== "pending") return state === "exited";
+    return state === "releasing" || history.get(keys.claimed(id)) === undefined;
   }
 
   #fail(detail: string): void {

@@ -4,6 +4,8 @@
  */
 import type { Lease } from "../../../lib/core/lease.ts";
 import { claimOfMetadata, decodeResult, type ResultRecord } from "../../../lib/core/result.ts";
+import { decodeCancelMark } from "../../../lib/core/cancel_mark.ts";
+import type { LedgerEntry } from "../cells.ts";
 import type { AuthoredChange } from "../history.ts";
 import { type Evidence, fingerprint, keyOf, leaseIn, meaningOf, told } from "./evidence.ts";
 
@@ -16,6 +18,8 @@ interface Committed {
 export class Outcomes {
   readonly #evidence: Evidence;
   readonly #committed = new Map<string, Committed>();
+  /** Claims that were asked to be cancelled, by the nonce that they began with. */
+  readonly #marked = new Set<string>();
 
   constructor(evidence: Evidence) {
     this.#evidence = evidence;
@@ -29,6 +33,8 @@ export class Outcomes {
 
   #onChange(change: AuthoredChange): void {
     if (change.author.kind !== "agent" || change.kind !== "put") return;
+    const mark = change.key.endsWith(".cancel") ? decodeCancelMark(change.body) : undefined;
+    if (mark !== undefined) this.#marked.add(mark.origin);
     const meaning = meaningOf(this.#evidence.keys, change.key);
     switch (meaning.kind) {
       case "lease":
@@ -81,6 +87,7 @@ export class Outcomes {
       }
       return;
     }
+    if (result.reason === "cancelled") return this.#checkCancelled(lease, cell, change);
     const exit = cell?.exit;
     if (cell === undefined || exit === undefined) {
       this.#fail(`${told(change)} before its cell has ended`);
@@ -99,6 +106,15 @@ export class Outcomes {
     const object = this.#evidence.history.get(keyOf(this.#evidence.keys, source, lease.specId));
     if (object?.etag === specEtag && fingerprint(object.body) !== fingerprint(cell.spec)) {
       this.#fail(`${told(change)} is about other bytes than its cell was given`);
+    }
+  }
+
+  #checkCancelled(lease: Lease, cell: LedgerEntry | undefined, change: AuthoredChange): void {
+    if (!this.#marked.has(lease.origin) && !lease.nonce.startsWith("op.")) {
+      this.#fail(`${told(change)}: cancelled, which nobody asked for`);
+    }
+    if (cell !== undefined && cell.endedMs === undefined) {
+      this.#fail(`${told(change)}: cancelled, but its cell still runs`);
     }
   }
 
