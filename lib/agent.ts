@@ -33,7 +33,8 @@ export interface AgentControl {
 
 /**
  * `drained`: everything that was claimed here has been settled. `gave-up`: told to stop, and the
- * bucket did not let it settle everything in time; what is left runs out by its leases.
+ * bucket did not let it settle everything in time; what is left runs out by its leases. Or told to
+ * work the queue off once, and there was no supervisor to do it with.
  */
 export type AgentEnd = "drained" | "gave-up";
 
@@ -54,12 +55,14 @@ export async function runAgent(
 ): Promise<AgentEnd> {
   const { vitals, log } = context;
   const ending = new Ending(control);
-  const heartbeat = heartbeatLoop(context, settings, ending.stop);
+  const started = Promise.withResolvers<void>();
+  const heartbeat = heartbeatLoop(context, settings, started.promise, ending.stop);
   try {
     const traits = await probeAtStart(context, control.drain);
     if (traits !== undefined) {
       log.emit({ name: "store-probed", ...traits });
       vitals.started = true;
+      started.resolve();
       await runLoops(context, traits, cells, settings, ending);
     }
   } finally {
@@ -67,7 +70,8 @@ export async function runAgent(
     await heartbeat;
   }
   log.emit({ name: "agent-stopped", totals: { ...vitals.totals } });
-  return ending.giveUp.aborted ? "gave-up" : "drained";
+  const unable = settings.once && vitals.supervisorFailures > 0;
+  return ending.giveUp.aborted || unable ? "gave-up" : "drained";
 }
 
 async function runLoops(

@@ -74,8 +74,10 @@ export class Dispatcher {
         await this.#slots.changed.wait(this.#slots.context.clock, LOOP_BOUND_MS);
       } else if (this.#slots.pausedMs > 0) {
         await this.#rest(this.#slots.pausedMs);
-      } else if (await this.#supervisorReady() && !this.#drain.aborted) {
-        const reason = await this.#step();
+      } else {
+        const ready = await this.#supervisorReady();
+        if (this.#drain.aborted) break;
+        const reason = ready ? await this.#step() : this.#hopelessReason();
         if (reason !== undefined) return reason;
       }
     }
@@ -188,6 +190,13 @@ export class Dispatcher {
     return exitWhenIdleMs > 0 && this.#idleMs() >= exitWhenIdleMs
       ? `no work for ${exitWhenIdleMs} ms`
       : undefined;
+  }
+
+  /** Without a supervisor there is no use in waiting, for an agent that is to end by itself. */
+  #hopelessReason(): string | undefined {
+    if (!this.#settings.once || this.#slots.unsettled > 0) return undefined;
+    this.#vitals.rest("poll");
+    return "supervisor cannot be started (--once)";
   }
 
   #idleMs(): number {

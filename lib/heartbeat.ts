@@ -14,25 +14,28 @@ export interface NodeFacts {
 /**
  * Beats until `stop`, at a steady cadence whatever the cells and the bucket do: one log line each
  * time, and the node record beside it. A record that is slow to store delays no beat; the next one
- * is left out instead.
+ * is left out instead. The first record is stored as soon as `started` resolves.
  */
 export async function heartbeatLoop(
   context: AgentContext,
   facts: NodeFacts,
+  started: Promise<void>,
   stop: AbortSignal,
 ): Promise<void> {
   const { clock, vitals } = context;
   const startedAt = new Date(clock.now()).toISOString();
   const intervalMs = facts.heartbeatIntervalMs;
   let storing: Promise<void> | undefined;
+  const store = () => {
+    storing ??= storeRecord(context, facts, startedAt).finally(() => storing = undefined);
+  };
+  void started.then(store);
   let nextMs = clock.monotonic();
   while (!stop.aborted) {
     beat(context, facts);
     vitals.expect("heartbeat", intervalMs * 2 + 10_000);
     // Before the bucket is known to be usable, its failures are reported by whoever tries it.
-    if (vitals.started) {
-      storing ??= storeRecord(context, facts, startedAt).finally(() => storing = undefined);
-    }
+    if (vitals.started) store();
     // From beat to beat, not from end to start; beats missed while the process slept are not made up.
     nextMs = Math.max(nextMs + intervalMs, clock.monotonic());
     await clock.sleep(nextMs - clock.monotonic(), stop);

@@ -191,7 +191,10 @@ const EXIT_CODES: readonly (readonly string[])[] = [
     "The bucket cannot be used: missing, access denied, or it ignores conditional writes",
   ],
   ["70", "Internal error"],
-  ["75", "Told to stop, and the bucket did not let everything be settled: leases run out"],
+  [
+    "75",
+    "Told to stop, and the bucket did not let everything be settled: leases run out; or --once without a supervisor to start",
+  ],
   ["78", "The configuration is wrong; every problem is listed"],
   ["130, 143", "Third SIGINT or SIGTERM: left at once; leases run out by themselves"],
 ];

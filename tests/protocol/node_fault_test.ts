@@ -157,3 +157,13 @@ Deno.test("access denied in the middle loses nothing, and is made good once it i
   assert.equal(fleet.starts.length, 1);
   assert.deepEqual(fleet.bucketKeys, COMPLETED);
 });
+
+Deno.test("--once without a supervisor: the spec stays pending, and the agent ends instead of waiting", async () => {
+  const fleet = new Fleet();
+  fleet.submit("a", "one");
+  fleet.cell = () => ({ missing: true });
+  const node = fleet.node("node-1", { once: true });
+  await fleet.run();
+  assert.equal(node.end, "gave-up");
+  assert.deepEqual(fleet.bucketKeys, ["fleet/pending/a.json"]);
+});
