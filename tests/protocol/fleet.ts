@@ -207,7 +207,7 @@ export class Node {
   constructor(fleet: Fleet, name: string, options: NodeOptions) {
     const number = fleet.nodes.length;
     this.name = name;
-    this.process = new SimulatedProcess(fleet.time, number, 0, () => {
+    this.process = new SimulatedProcess(fleet.time, name, 0, () => {
       throw new Error(`${name} is in an endless loop`);
     });
     this.#cells = new ScriptedCells(this.process, name, fleet);
@@ -248,7 +248,7 @@ function contextOf(
 ): AgentContext {
   const { keys, timing, time, logged } = fleet;
   const { poolId = "", maxAttempts = 3, maxSpecBytes = 1024, concurrency = 1 } = options;
-  const clock = new SimulatedClock(process, { ...NODE_PLAN, name: node }, number);
+  const clock = new SimulatedClock(process, NODE_PLAN, number);
   return {
     store: fleet.store(process, node),
     clock,
