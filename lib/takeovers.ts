@@ -61,12 +61,11 @@ async function cancelMarked(slots: Slots, marks: readonly CancelMarkSeen[]): Pro
       await store.delete(key, etag);
       continue;
     }
-    const lease = slots.running(id);
-    if (lease === undefined) continue;
+    if (slots.running(id) === undefined) continue;
     const got = await store.get(key, MAX_MARK_BYTES);
-    if (got.outcome === "found" && cancels(decodeCancelMark(got.object.body), lease)) {
-      slots.cancel(id);
-    }
+    if (got.outcome !== "found") continue;
+    // Compared with what runs by now: a later claim of the id may have taken the place of the one asked.
+    if (cancels(decodeCancelMark(got.object.body), slots.running(id))) slots.cancel(id);
   }
 }
 

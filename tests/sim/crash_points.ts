@@ -10,6 +10,8 @@ import { type RunReport, simulate } from "./simulation.ts";
 
 export const TTL_MS = 6_000;
 const LATENCY_MS = 20;
+const BROKEN = { kind: "broken", atMs: 18 } as const;
+const SILENCE = { kind: "silence" } as const;
 
 /** A life that a claim can have. Node 0 has the spec first; the others come a little later. */
 export interface ClaimLife {
@@ -186,6 +188,37 @@ export async function runWithCrashes(
   });
   const startedAgainAfterMs = startedAgainMs === undefined ? undefined : startedAgainMs - diedMs;
   return { report, reached: deaths === points.length, startedAgainAfterMs, requests };
+}
+
+/** What can befall a single request, at the worst of times. */
+export const REQUEST_FATES: readonly { readonly name: string; readonly passage: Passage }[] = [
+  fate("lost, the connection breaks", [], BROKEN),
+  fate("lost, nothing is heard", [], SILENCE),
+  fate("done, the connection breaks", [5], BROKEN),
+  fate("done, nothing is heard", [5], SILENCE),
+  // A sixth of the lease's lifetime until it is given up, and a third until it lands or never does.
+  fate("done as late as can be", [TTL_MS * (1 / 6 + 1 / 3) - 1], SILENCE),
+  fate("done twice", [5, 15], { kind: "answer", atMs: 18 }),
+  fate("refused with 409", [], { kind: "error", atMs: 18, status: 409 }),
+  fate("done, answered by 500", [5], { kind: "error", atMs: 18, status: 500 }),
+  fate("not done, answered by 503", [], { kind: "error", atMs: 18, status: 503 }),
+];
+
+function fate(name: string, effectsAtMs: readonly number[], reply: Passage["reply"]) {
+  return { name, passage: { fault: name, effectsAtMs, reply, outlivesHost: true } };
+}
+
+/** Lets one request of node 0 for the spec meet its fate; nobody dies. */
+export async function runWithFate(
+  life: ClaimLife,
+  request: number,
+  passage: Passage,
+): Promise<RunReport> {
+  let requests = 0;
+  return await simulate(scenarioOf(life), {
+    intercept: (facts, host) =>
+      host?.index === 0 && isForSpec(facts) && ++requests === request ? passage : undefined,
+  });
 }
 
 /** Whether a request is one of a claim's, and not of a loop that would have sent it anyway. */

@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { LIVES, pointsOf, runWithCrashes, TTL_MS } from "./crash_points.ts";
+import {
+  LIVES,
+  pointsOf,
+  REQUEST_FATES,
+  runWithCrashes,
+  runWithFate,
+  TTL_MS,
+} from "./crash_points.ts";
 
 /** A lease may have been written at the moment of death, and requests take their time. */
 const STARTED_AGAIN_WITHIN_MS = 2 * TTL_MS;
@@ -24,6 +31,24 @@ for (const life of LIVES) {
     console.log(`    ${points.length} crash points`);
   });
 }
+
+Deno.test("a spec is run once whatever befalls a single request of its claim", async () => {
+  let runs = 0;
+  for (const life of LIVES) {
+    const { report: undisturbed, requests: [requests] } = await runWithCrashes(life, []);
+    const plain = life.people.length === 1 && life.interruptedAtMs === undefined;
+    for (let request = 1; request <= requests; request++) {
+      for (const { name, passage } of REQUEST_FATES) {
+        const report = await runWithFate(life, request, passage);
+        const where = `${life.name}: request ${request} ${name}`;
+        assert.deepEqual(report.violations, [], where);
+        if (plain) assert.equal(report.cellStarts, undisturbed.cellStarts, where);
+        runs++;
+      }
+    }
+  }
+  console.log(`    ${runs} runs with one faulty request`);
+});
 
 /** All pairs take half a minute; each run of the tests takes one in so many. */
 const PAIR_STRIDE = Deno.env.get("CELLOS_FLEET_TEST_ALL_PAIRS") === "1" ? 1 : 8;

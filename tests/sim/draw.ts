@@ -15,18 +15,30 @@ import {
   type StorePlan,
 } from "./scenario.ts";
 
+/** What kind of scenario a seed gives: the kinds take turns, so that each can be searched alone. */
+export const FAMILIES = ["strain", "steady", "hands", "medley"] as const;
+
+export type Family = (typeof FAMILIES)[number];
+
+export function familyOf(seed: number): Family {
+  return FAMILIES[seed % FAMILIES.length];
+}
+
 /** The scenario of a seed. */
 export function drawScenario(seed: number): Scenario {
   const random = new Random(seed, "scenario");
-  return random.chance(0.25) ? drawStrain(seed, random) : drawMedley(seed, random);
+  const family = familyOf(seed);
+  if (family === "strain") return drawStrain(seed, random);
+  const medley = drawMedley(seed, random, family);
+  return family === "hands" ? withManyHands(medley, random) : medley;
 }
 
-/** Any mixture of everything. */
-function drawMedley(seed: number, random: Random): Scenario {
+/** Any mixture of everything; a steady one leaves every lease that can be renewed in time. */
+function drawMedley(seed: number, random: Random, family: Family): Scenario {
   const fleet = drawFleet(random);
   const { ttlMs } = fleet;
   const faultsEndMs = ttlMs * random.between(3, 9);
-  const leasesHold = random.chance(0.2);
+  const leasesHold = family === "steady";
   const nodes = drawNodes(random, ttlMs, faultsEndMs);
   return {
     seed,
@@ -40,6 +52,64 @@ function drawMedley(seed: number, random: Random): Scenario {
     faultsEndMs,
     leasesHold,
   };
+}
+
+/** Many people at one or two ids, while requests are repeated and land late. */
+function withManyHands(medley: Scenario, random: Random): Scenario {
+  const { fleet, faultsEndMs } = medley;
+  const ids = IDS.slice(0, random.whole(1, 2));
+  const people: PersonAct[] = ids.map((id) => ({
+    atMs: random.between(0, fleet.ttlMs / 2),
+    id,
+    kind: "submit",
+    spec: `{"version":"first of ${id}"}`,
+  }));
+  for (let version = 1; version <= random.whole(4, 16); version++) {
+    // Often at the same moment as something else, when it matters.
+    const near = random.pick(people).atMs + random.between(0, fleet.ttlMs / 4);
+    const atMs = random.chance(0.6) ? Math.min(near, faultsEndMs) : random.between(0, faultsEndMs);
+    people.push({ ...drawHand(random, fleet.ttlMs, version), atMs, id: random.pick(ids) });
+  }
+  const rate = () => random.pick([0, 0.03, 0.1]);
+  return {
+    ...medley,
+    store: { ...medley.store, conditionalDelete: random.chance(0.5) },
+    requestFaults: {
+      ...medley.requestFaults,
+      replyLost: rate(),
+      late: rate(),
+      twice: rate(),
+      brokenQuickly: 0.8,
+    },
+    people: people.sort((a, b) => a.atMs - b.atMs),
+    cells: { ...medley.cells, maxDurationMs: fleet.ttlMs, short: 0.5 },
+  };
+}
+
+/** An act without its time and id. */
+type Hand = PersonAct extends infer Act ? Act extends PersonAct ? Omit<Act, "atMs" | "id"> : never
+  : never;
+
+function drawHand(random: Random, ttlMs: number, version: number): Hand {
+  switch (random.whole(1, 10)) {
+    case 1:
+    case 2:
+    case 3:
+      return { kind: "submit", spec: JSON.stringify({ version }) };
+    case 4:
+    case 5:
+      return { kind: "resubmit" };
+    case 6:
+      return { kind: "cancel" };
+    case 7:
+      return { kind: "retry-failed", deleteAfterMs: random.between(1, ttlMs / 10) };
+    case 8:
+      return { kind: "command", command: random.pick(["requeue", "requeue-leaseless"]) };
+    default: {
+      const diesAfterMs = random.chance(0.2) ? random.between(0, ttlMs / 4) : undefined;
+      return { kind: "command", command: "cancel", diesAfterMs };
+    }
+  }
 }
 
 /**
@@ -165,7 +235,8 @@ function drawNodes(random: Random, ttlMs: number, faultsEndMs: number): NodePlan
 
 function drawRequestFaults(random: Random, leasesHold: boolean): RequestFaults {
   if (random.chance(0.2)) return NO_REQUEST_FAULTS;
-  const scale = random.pick([0.01, 0.03, 0.1]);
+  // Where requests fail quickly or not at all, even many failures in a row leave time to renew.
+  const scale = leasesHold ? 0.1 : random.pick([0.01, 0.03, 0.1]);
   const rate = () => random.chance(0.5) ? scale * random.next() : 0;
   const faults = {
     lost: rate(),

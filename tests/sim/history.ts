@@ -27,7 +27,6 @@ export type ChangeObserver = (change: AuthoredChange) => void;
 export class History {
   readonly bucket: MemoryBucket;
   readonly #observers: ChangeObserver[] = [];
-  readonly #time: VirtualTime;
   readonly #lastLookMs = new Map<string, number>();
   readonly #lastChangeMs = new Map<string, number>();
   #author: Author = { kind: "person" };
@@ -35,7 +34,6 @@ export class History {
   #writes = 0;
 
   constructor(time: VirtualTime, plan: StorePlan) {
-    this.#time = time;
     this.bucket = new MemoryBucket({
       now: () => storeTimeMs(time),
       conditions: { create: true, replace: true, delete: plan.conditionalDelete },
@@ -60,9 +58,9 @@ export class History {
     return this.#lastChangeMs.get(key) ?? -Infinity;
   }
 
-  /** An agent looked at an object without reading it. */
-  noteLook(author: Author, key: string): void {
-    if (author.kind === "agent") this.#lastLookMs.set(`${author.process} ${key}`, this.#time.nowMs);
+  /** An agent was told how an object stood at a (true) time. */
+  noteLook(author: Author, key: string, atMs: number): void {
+    if (author.kind === "agent") this.#lastLookMs.set(`${author.process} ${key}`, atMs);
   }
 
   /** True time of the agent's last look at a key; -Infinity when there was none. */

@@ -16,7 +16,9 @@ export class Laboratory implements AsyncDisposable {
 
   static async open(): Promise<Laboratory> {
     const path = await Deno.makeTempDir({ prefix: "cellos-mutant-" });
-    for (const folder of FOLDERS) await copyFolder(new URL(`${folder}/`, REPOSITORY), `${path}/${folder}`);
+    for (const folder of FOLDERS) {
+      await copyFolder(new URL(`${folder}/`, REPOSITORY), `${path}/${folder}`);
+    }
     return new Laboratory(path);
   }
 
@@ -25,14 +27,14 @@ export class Laboratory implements AsyncDisposable {
   }
 
   /**
-   * Applies the mutant, runs seeds until one catches it, and takes it back. Rejects when an edit does
+   * Applies the mutant, runs seeds of its family until one catches it, and takes it back. Rejects when an edit does
    * not apply to the code as it is, or when the run ends in some other way.
    */
   async run(mutant: Mutant, from: number, seeds: number): Promise<MutantRun> {
     const originals = new Map<string, string>();
     try {
       for (const edit of mutant.edits) await this.#apply(mutant.name, edit, originals);
-      return await this.#simulate(mutant.name, from, seeds);
+      return await this.#simulate(mutant, from, seeds);
     } finally {
       for (const [path, text] of originals) await Deno.writeTextFile(path, text);
     }
@@ -44,14 +46,16 @@ export class Laboratory implements AsyncDisposable {
     const parts = text.split(edit.find);
     if (parts.length !== 2) {
       throw new Error(
-        `Mutant "${name}": the text to change is ${parts.length - 1} times in ${edit.file}: ${edit.find}`,
+        `Mutant "${name}": the text to change is ${
+          parts.length - 1
+        } times in ${edit.file}: ${edit.find}`,
       );
     }
     if (!originals.has(path)) originals.set(path, text);
     await Deno.writeTextFile(path, parts.join(edit.replace));
   }
 
-  async #simulate(name: string, from: number, seeds: number): Promise<MutantRun> {
+  async #simulate({ name, family }: Mutant, from: number, seeds: number): Promise<MutantRun> {
     const output = await new Deno.Command(Deno.execPath(), {
       args: [
         "run",
@@ -60,6 +64,7 @@ export class Laboratory implements AsyncDisposable {
         "--no-check",
         "-A",
         `${this.#path}/tests/sim/mutant_run.ts`,
+        family,
         String(from),
         String(seeds),
       ],
@@ -67,7 +72,9 @@ export class Laboratory implements AsyncDisposable {
     }).output();
     const text = new TextDecoder().decode(output.stdout);
     if (!output.success) {
-      throw new Error(`Mutant "${name}" ended by itself: ${new TextDecoder().decode(output.stderr)}`);
+      throw new Error(
+        `Mutant "${name}" ended by itself: ${new TextDecoder().decode(output.stderr)}`,
+      );
     }
     return JSON.parse(text);
   }

@@ -83,11 +83,15 @@ export class NetworkStore implements Store {
     });
   }
 
-  head(key: string, options?: RequestOptions): Promise<ObjectHead | undefined> {
-    return this.#read("head", key, options, (bucket) => {
-      this.#options.history.noteLook(this.#options.author, key);
+  async head(key: string, options?: RequestOptions): Promise<ObjectHead | undefined> {
+    const { process, author, history } = this.#options;
+    let lookedMs = -Infinity;
+    const head = await this.#read("head", key, options, (bucket) => {
+      lookedMs = process.time.nowMs;
       return bucket.head(key);
     });
+    history.noteLook(author, key, lookedMs);
+    return head;
   }
 
   create(key: string, body: Uint8Array, metadata: Metadata, options?: RequestOptions) {

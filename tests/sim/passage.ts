@@ -67,8 +67,10 @@ export function drawPassage(
     return { ...clear, fault: "late", effectsAtMs: [lateMs], reply };
   }
   if (falls(faults.twice)) {
-    const effectsAtMs = [effectAtMs, random.between(effectAtMs, clearEnd(clear))];
-    return { ...clear, fault: "twice", effectsAtMs };
+    // As by a proxy that lost its own connection to the store, and sends the request again.
+    const againAtMs = effectAtMs + random.next() ** 3 * timeoutMs * 0.9;
+    const reply = { kind: "answer", atMs: againAtMs + latencyMs * random.next() } as const;
+    return { ...clear, fault: "twice", effectsAtMs: [effectAtMs, againAtMs], reply };
   }
   if (falls(faults.answeredWithError)) {
     const done = random.chance(0.4);

@@ -157,3 +157,28 @@ Deno.test("a command's delete that a proxy repeats spares the lease created in b
     assert.deepEqual(report.violations, [], `repeated after ${secondMs} ms`);
   }
 });
+
+Deno.test("a request to cancel does not hit the claim that has followed while it was read", async () => {
+  const fault = once(
+    ({ operation, key }) => operation === "get" && key === "fleet/claimed/a.cancel",
+    {
+      effectsAtMs: [5],
+      reply: { kind: "answer", atMs: 4_000 },
+    },
+  );
+  const report = await simulate(
+    scenario({
+      startsAtMs: [0],
+      people: [
+        SUBMIT,
+        { atMs: 500, id: "a", kind: "command", command: "cancel" },
+        { atMs: 1_500, id: "a", kind: "submit", spec: `{"version":2}` },
+      ],
+      cellMs: 3_000,
+    }),
+    fault,
+  );
+  assert.ok(fault.struck());
+  assert.deepEqual(report.violations, []);
+  assert.equal(report.cellStarts, 2);
+});

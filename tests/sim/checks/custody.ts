@@ -228,7 +228,8 @@ export class SpecCustody {
     if (change.author.kind !== "agent") return false;
     const looksFirst = change.author.process.startsWith("op.");
     if (scenario.store.conditionalDelete && !looksFirst) return false;
-    if (this.lastSubmittedMs(id) < history.lastLookMs(change.author, change.key)) return false;
+    const lookedMs = history.lastLookMs(change.author, change.key);
+    if (lookedMs === -Infinity || this.lastSubmittedMs(id) < lookedMs) return false;
     version.removed = change.order;
     this.slipped++;
     return true;
