@@ -1,5 +1,5 @@
 /** Mutants of what is done about leases: who may rely on one for how long, and act under it. */
-import type { Mutant } from "./mutants.ts";
+import type { Mutant } from "./mutant.ts";
 
 const ACQUIRE = "lib/acquire_lease.ts";
 const CELL = "lib/cell.ts";
@@ -14,7 +14,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a refused lease write is believed without a look",
     family: "steady",
-    seed: 0,
+    seed: 105,
     edits: [{
       file: HELD,
       find: "      const found = await lookAtLease(this.#context, this.id);",
@@ -28,7 +28,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a lease of any nonce passes for one's own",
     family: "medley",
-    seed: 0,
+    seed: 35,
     edits: [{
       file: LEASE,
       find: `  if (found.lease?.nonce !== written.nonce) return "someone-else";\n`,
@@ -38,7 +38,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "trust runs from the reply instead of the start of the write",
     family: "strain",
-    seed: 0,
+    seed: 40,
     edits: [{
       file: HELD,
       find: "    this.#writeStartedMs = writeStartedMs;\n    return",
@@ -48,7 +48,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "trust after an unanswered write runs from the last try",
     family: "strain",
-    seed: 0,
+    seed: 40,
     edits: [{
       file: HELD,
       find: "return this.#adopt(next, found!.etag, firstStartedMs);",
@@ -58,7 +58,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a renewal whose outcome is unknown counts as stored",
     family: "strain",
-    seed: 0,
+    seed: 16,
     edits: [{
       file: HELD,
       find:
@@ -70,7 +70,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "no margin for the kill grace",
     family: "strain",
-    seed: 0,
+    seed: 684,
     edits: [{
       file: TIMING,
       find: "return trustEndsMs(timing, writeStartedMs) - timing.killGraceMs;",
@@ -80,13 +80,13 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "no allowance for clocks",
     family: "strain",
-    seed: 0,
+    seed: 4352,
     edits: [{ file: TIMING, find: "allowanceMs: ttlMs / 20,", replace: "allowanceMs: 0," }],
   },
   {
     name: "a cell that was not renewed in time runs on",
     family: "strain",
-    seed: 0,
+    seed: 64,
     edits: [{
       file: CELL,
       find: "  if (strict) void fenceInTime(context, held, stopper, over);\n",
@@ -96,7 +96,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a cell deaf to SIGTERM gets no SIGKILL",
     family: "strain",
-    seed: 0,
+    seed: 64,
     edits: [{
       file: CELL,
       find: `if (!this.#over.aborted) this.#cell.signal("SIGKILL");`,
@@ -106,7 +106,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a cell starts however old the lease is",
     family: "strain",
-    seed: 0,
+    seed: 9452,
     edits: [{
       file: CELL,
       find: "  await held.ensureTrust(timing.killGraceMs + timing.requestTimeoutMs);\n",
@@ -116,7 +116,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a lease is dead before its lifetime is over",
     family: "medley",
-    seed: 0,
+    seed: 15,
     edits: [
       {
         file: TAKEOVERS,
@@ -135,7 +135,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a lease is taken over on sight",
     family: "medley",
-    seed: 0,
+    seed: 3,
     edits: [
       {
         file: TAKEOVERS,
@@ -153,7 +153,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a lease is judged by its watcher's lifetime alone",
     family: "medley",
-    seed: 0,
+    seed: 63,
     edits: [
       {
         file: TAKEOVERS,
@@ -166,7 +166,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "an observation goes on over a gap",
     family: "medley",
-    seed: 0,
+    seed: 1023,
     edits: [{
       file: WATCH,
       find: "const known = gap ? undefined : this.#sightings.get(id);",
@@ -176,7 +176,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "an observation counts from before the listing to after it",
     family: "medley",
-    seed: 0,
+    seed: 1527,
     edits: [{
       file: WATCH,
       find: "next.set(id, { etag, firstSeenMs: listing.endedMs, lastSeenMs: listing.startedMs });",
@@ -187,7 +187,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "the age of a lease is read off the wall clock",
     family: "medley",
-    seed: 0,
+    seed: 7,
     edits: [
       {
         file: TAKEOVERS,
@@ -209,7 +209,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "writes are sent however little trust is left",
     family: "strain",
-    seed: 0,
+    seed: 104,
     edits: [{
       file: HELD,
       find: "    await this.ensureTrust(trustForWriteMs(timing));\n    const result",
@@ -219,7 +219,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "an unanswered write is not waited for",
     family: "hands",
-    seed: 0,
+    seed: 138,
     edits: [{
       file: HELD,
       find: "      await clock.sleep(timing.landingMs, giveUp);\n",
@@ -229,7 +229,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a plain delete is sent again without a look",
     family: "hands",
-    seed: 0,
+    seed: 70,
     edits: [{
       file: HELD,
       find: "      if (!conditionalDelete) {\n",
@@ -238,8 +238,8 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a delete that looks first is sent without a condition",
-    family: "hands",
-    seed: 0,
+    family: "regressions",
+    seed: 1,
     edits: [{
       file: HELD,
       find: "(options) => store.delete(key, etag(), options),",
@@ -249,7 +249,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "the probe replaces an absent object at the key that it has just cleaned up",
     family: "medley",
-    seed: 0,
+    seed: 35,
     edits: [{
       file: PROBE,
       find: "  const absentKey = keys.probe(entropy.nonce());\n",
@@ -257,9 +257,19 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     }],
   },
   {
+    name: "the probe believes that a refused delete did nothing",
+    family: "regressions",
+    seed: 1,
+    edits: [{
+      file: PROBE,
+      find: "const conditional = (await store.head(key))?.etag === etag;",
+      replace: "const conditional = etag !== undefined;",
+    }],
+  },
+  {
     name: "every try for a lease has the same body",
     family: "steady",
-    seed: 0,
+    seed: 629,
     edits: [{
       file: ACQUIRE,
       find: "const tried = { ...lease, sequence: lease.sequence + tries - 1 };",

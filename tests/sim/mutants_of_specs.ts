@@ -1,5 +1,5 @@
 /** Mutants of what is done to specs: the order of steps, and what is looked at before each. */
-import type { Mutant } from "./mutants.ts";
+import type { Mutant } from "./mutant.ts";
 
 const CLAIM = "lib/claim.ts";
 const HELD = "lib/held_lease.ts";
@@ -11,7 +11,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "claimed/ is written plainly instead of created",
     family: "medley",
-    seed: 0,
+    seed: 31,
     edits: [{
       file: CLAIM,
       find: `  const created = await held.createObject(
@@ -33,7 +33,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "claimed/ is deleted plainly, without a look at trust",
     family: "medley",
-    seed: 0,
+    seed: 159,
     edits: [{
       file: SETTLE,
       find: `  if (filed === "filed") await held.deleteObject(sourceKey, specEtag);`,
@@ -43,7 +43,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "the outcome is filed without a commit",
     family: "medley",
-    seed: 0,
+    seed: 3,
     edits: [{
       file: WORK,
       find: "  await held.commit(commit);\n",
@@ -53,7 +53,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "the outcome is filed after a refused commit",
     family: "medley",
-    seed: 0,
+    seed: 159,
     edits: [
       {
         file: WORK,
@@ -78,7 +78,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a commit that was not answered is given up",
     family: "steady",
-    seed: 0,
+    seed: 25,
     edits: [{
       file: HELD,
       find: `        if (written === "stored") return;\n`,
@@ -89,7 +89,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "pending/ is deleted before claimed/ is stored",
     family: "medley",
-    seed: 0,
+    seed: 3,
     edits: [{
       file: CLAIM,
       find: "  const created = await held.createObject(\n    keys.claimed(id),",
@@ -100,7 +100,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "pending/ is deleted whatever is there by then",
     family: "hands",
-    seed: 0,
+    seed: 126,
     edits: [{
       file: CLAIM,
       find: "    await held.deleteObject(keys.pending(id), pending.object.etag);\n",
@@ -111,7 +111,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "pending/ is not read again under the lease",
     family: "hands",
-    seed: 0,
+    seed: 482,
     edits: [
       {
         file: CLAIM,
@@ -152,7 +152,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a claimed object that is there already is taken for one's own",
     family: "medley",
-    seed: 0,
+    seed: 275,
     edits: [{
       file: CLAIM,
       find:
@@ -164,7 +164,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "other bytes in pending/ pass for the origin of the claim",
     family: "hands",
-    seed: 0,
+    seed: 194,
     edits: [{
       file: LEASE,
       find:
@@ -175,7 +175,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "an attempt that was lost is not counted",
     family: "medley",
-    seed: 0,
+    seed: 63,
     edits: [{
       file: LEASE,
       find: `: { step: "run-again", attempt: attempt + 1 };`,
@@ -185,7 +185,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "one attempt more than allowed",
     family: "medley",
-    seed: 0,
+    seed: 15,
     edits: [{
       file: LEASE,
       find: "  return attempt >= maxAttempts\n",
@@ -194,8 +194,8 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "attempts are forgotten when a claim is given back",
-    family: "hands",
-    seed: 0,
+    family: "medley",
+    seed: 2339,
     edits: [{
       file: SETTLE,
       find: "const metadata = specMetadata(attempt - 1);",
@@ -205,7 +205,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a takeover runs again what has an outcome",
     family: "hands",
-    seed: 0,
+    seed: 34,
     edits: [
       {
         file: CLAIM,
@@ -226,7 +226,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a takeover does not look at the pool",
     family: "medley",
-    seed: 0,
+    seed: 83,
     edits: [{
       file: CLAIM,
       find: `  if (context.poolId === "") return true;\n`,
@@ -236,7 +236,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "the lease is deleted before the terminal object is stored",
     family: "hands",
-    seed: 0,
+    seed: 2,
     edits: [{
       file: SETTLE,
       find: "  await fileResult(context, held, result);\n",
@@ -246,7 +246,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "claimed/ is deleted before the terminal object is stored",
     family: "medley",
-    seed: 0,
+    seed: 3,
     edits: [{
       file: SETTLE,
       find: "  await fileResult(context, held, result);\n",
@@ -257,7 +257,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "an earlier run's terminal object is taken for this one's",
     family: "medley",
-    seed: 0,
+    seed: 3,
     edits: [{
       file: SETTLE,
       find: `    if (claimOfMetadata(head.metadata) === result.claim) return "filed";
@@ -269,7 +269,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a release deletes claimed/ before pending/ is stored",
     family: "medley",
-    seed: 0,
+    seed: 219,
     edits: [{
       file: SETTLE,
       find: "  const metadata = specMetadata(attempt - 1);\n",
@@ -280,7 +280,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a release overwrites what was submitted meanwhile",
     family: "hands",
-    seed: 0,
+    seed: 142,
     edits: [{
       file: SETTLE,
       find: `    if (got.outcome !== "absent") return "kept";\n`,
@@ -291,7 +291,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a mark to cancel is compared with the claim that ran before it was read",
-    family: "hands",
+    family: "regressions",
     seed: 1,
     edits: [
       {

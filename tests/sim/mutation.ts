@@ -1,9 +1,10 @@
 /** Applies a mutant to a copy of the program and runs the simulation on that. */
-import type { Edit, Mutant } from "./mutants.ts";
+import type { Edit, Mutant } from "./mutant.ts";
 import type { MutantRun } from "./mutant_run.ts";
 
 /** What the simulation is made of, besides itself. */
 const FOLDERS = ["lib", "scripts/s3", "tests/sim"] as const;
+const FLAGS = ["--no-config", "--no-lock", "--no-check", "-A"];
 const REPOSITORY = new URL("../../", import.meta.url);
 
 /** A copy of the program in a folder of its own, to be mutated and thrown away. */
@@ -34,7 +35,9 @@ export class Laboratory implements AsyncDisposable {
     const originals = new Map<string, string>();
     try {
       for (const edit of mutant.edits) await this.#apply(mutant.name, edit, originals);
-      return await this.#simulate(mutant, from, seeds);
+      return mutant.family === "regressions"
+        ? await this.#testRegressions(mutant)
+        : await this.#simulate(mutant, from, seeds);
     } finally {
       for (const [path, text] of originals) await Deno.writeTextFile(path, text);
     }
@@ -56,27 +59,32 @@ export class Laboratory implements AsyncDisposable {
   }
 
   async #simulate({ name, family }: Mutant, from: number, seeds: number): Promise<MutantRun> {
-    const output = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--no-config",
-        "--no-lock",
-        "--no-check",
-        "-A",
-        `${this.#path}/tests/sim/mutant_run.ts`,
-        family,
-        String(from),
-        String(seeds),
-      ],
-      stdin: "null",
-    }).output();
-    const text = new TextDecoder().decode(output.stdout);
-    if (!output.success) {
-      throw new Error(
-        `Mutant "${name}" ended by itself: ${new TextDecoder().decode(output.stderr)}`,
-      );
+    const args = [`${this.#path}/tests/sim/mutant_run.ts`, family, String(from), String(seeds)];
+    const { success, stdout, stderr } = await this.#deno(["run", ...FLAGS, ...args]);
+    if (!success) throw new Error(`Mutant "${name}" ended by itself: ${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  async #testRegressions({ name }: Mutant): Promise<MutantRun> {
+    const file = `${this.#path}/tests/sim/regressions_test.ts`;
+    const { success, stdout } = await this.#deno(["test", ...FLAGS, file]);
+    const detail = /^(.*) \.\.\. FAILED/m.exec(stdout)?.[1];
+    if (!success && detail === undefined) {
+      throw new Error(`Mutant "${name}" broke the tests instead of failing one: ${stdout}`);
     }
-    return JSON.parse(text);
+    return detail === undefined
+      ? { tried: 1 }
+      : { tried: 1, caught: { seed: 1, check: "regression", detail } };
+  }
+
+  async #deno(args: string[]): Promise<{ success: boolean; stdout: string; stderr: string }> {
+    const output = await new Deno.Command(Deno.execPath(), {
+      args,
+      stdin: "null",
+      env: { NO_COLOR: "1" },
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return { success: output.success, stdout: text(output.stdout), stderr: text(output.stderr) };
   }
 }
 
