@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { drawScenario } from "../tests/sim/draw.ts";
 import { simulate } from "../tests/sim/simulation.ts";
 import type { SeedRange } from "../tests/sim/soak_worker.ts";
-import { merge, newTally, type Tally } from "../tests/sim/tally.ts";
+import { type FailedSeed, merge, newTally, type Tally } from "../tests/sim/tally.ts";
 
 const CHUNK_SEEDS = 250;
 const PROGRESS_EVERY_MS = 5_000;
@@ -35,6 +35,7 @@ export async function soak(
   seeds: number,
   workers: number,
   progress: (tally: Tally) => void,
+  onFailure: (failed: FailedSeed) => void,
 ): Promise<Tally> {
   const total = newTally();
   let next = from;
@@ -51,7 +52,9 @@ export async function soak(
     });
     try {
       for (let range = nextRange(); range !== undefined; range = nextRange()) {
-        merge(total, await ask(worker, range));
+        const part = await ask(worker, range);
+        merge(total, part);
+        for (const failed of part.failed) onFailure(failed);
         if (performance.now() - shownMs < PROGRESS_EVERY_MS) continue;
         shownMs = performance.now();
         progress(total);
@@ -90,11 +93,12 @@ export function summary(tally: Tally, seconds: number): string[] {
     ...counts("faults injected", tally.faults),
     ...counts("checks relaxed", tally.relaxed),
     `${tally.failed.length} violations`,
-    ...tally.failed.slice(0, FAILURES_SHOWN).flatMap(({ seed, check, detail }) => [
-      `  seed ${seed}, ${check}: ${detail}`,
-      `    deno run -A scripts/soak.ts --replay ${seed}`,
-    ]),
+    ...tally.failed.slice(0, FAILURES_SHOWN).map(describeFailure),
   ];
+}
+
+function describeFailure({ seed, check, detail }: FailedSeed): string {
+  return `  seed ${seed}, ${check}: ${detail}\n    deno run -A scripts/soak.ts --replay ${seed}`;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -123,6 +127,7 @@ async function main(args: string[]): Promise<number> {
         `${now.seeds} of ${seeds} seeds, ${rate} a second, ${now.failed.length} violations`,
       );
     },
+    (failed) => console.log(describeFailure(failed)),
   );
   for (const line of summary(tally, seconds())) console.log(line);
   return tally.failed.length === 0 ? 0 : 1;

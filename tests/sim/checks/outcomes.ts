@@ -43,7 +43,7 @@ export class Outcomes {
         return this.#onResult(change);
       case "completed":
       case "failed":
-        return this.#onTerminal(meaning.kind, change);
+        return this.#onTerminal(meaning.id, meaning.kind, change);
     }
   }
 
@@ -126,7 +126,7 @@ export class Outcomes {
     }
   }
 
-  #onTerminal(folder: "completed" | "failed", change: AuthoredChange): void {
+  #onTerminal(id: string, folder: "completed" | "failed", change: AuthoredChange): void {
     const claim = claimOfMetadata(this.#evidence.history.get(change.key)!.metadata);
     const committed = claim === undefined ? undefined : this.#committed.get(claim);
     if (committed === undefined) {
@@ -143,7 +143,8 @@ export class Outcomes {
     const earlier = change.previous === undefined
       ? undefined
       : this.#committed.get(claimOfMetadata(change.previous.metadata) ?? "");
-    if (earlier !== undefined && earlier.order > committed.order) {
+    const outOfOrder = earlier !== undefined && earlier.order > committed.order;
+    if (outOfOrder && !this.#evidence.meddled.has(id)) {
       this.#fail(`${told(change)} puts an earlier outcome in a later one's place`);
     }
   }
