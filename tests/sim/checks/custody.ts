@@ -124,7 +124,7 @@ export class SpecCustody {
     version.stored[folder] = order;
     if (previous === undefined) return;
     if (author.kind === "agent" && (folder === "pending" || folder === "claimed")) {
-      this.#evidence.violation("lost", `${told(change)} overwrites what was there`);
+      this.#lost(id, `${told(change)} overwrites what was there`);
     }
     if (fingerprint(previous.body) !== print) this.#onGone(spec, id, folder, change);
   }
@@ -184,17 +184,17 @@ export class SpecCustody {
     if (folder === "pending") {
       if (this.#holds("claimed", id, print) || filed > stored.pending) return;
       if (this.#slipped(id, version, change) || this.#merged(id, version, change)) return;
-      this.#evidence.violation("lost", `${told(change)} before its bytes were anywhere else`);
+      this.#lost(id, `${told(change)} before its bytes were anywhere else`);
     } else if (folder === "claimed") {
       if (Math.max(filed, stored.pending) > stored.claimed) return;
       if (this.#holds("pending", id, print) || version.removed > stored.claimed) return;
-      this.#evidence.violation("lost", `${told(change)} before its bytes were filed`);
+      this.#lost(id, `${told(change)} before its bytes were filed`);
     } else if (
       folder !== "failed" ||
       // Made pending again, unless a person has put another version in that place since.
       !this.#holds("pending", id, print) && version.removed < version.submitted
     ) {
-      this.#evidence.violation("lost", `${told(change)} before its bytes were pending again`);
+      this.#lost(id, `${told(change)} before its bytes were pending again`);
     }
   }
 
@@ -216,7 +216,7 @@ export class SpecCustody {
     // A later run of the id takes the place of an earlier one's terminal object.
     if (terminal && change.kind === "put") return;
     if (version.removed >= version.submitted) return;
-    this.#evidence.violation("lost", `${told(change)}: ${version.label} is nowhere any more`);
+    this.#lost(id, `${told(change)}: ${version.label} is nowhere any more`);
   }
 
   /**
@@ -246,6 +246,11 @@ export class SpecCustody {
     version.removed = change.order;
     this.merged++;
     return true;
+  }
+
+  /** Without the lease that a person has deleted, two claims of one id may be under way at once. */
+  #lost(id: string, detail: string): void {
+    if (!this.#evidence.meddled.has(id)) this.#evidence.violation("lost", detail);
   }
 
   #holds(folder: SpecFolder, id: string, print: string): boolean {

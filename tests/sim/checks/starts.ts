@@ -60,6 +60,7 @@ export class CellStarts {
 
   #checkAlone(entry: LedgerEntry): void {
     if (entry.endedMs !== undefined || entry.frozen || entry.ranUnattended) return;
+    if (this.#evidence.meddled.has(entry.specId)) return;
     const nowMs = this.#evidence.time.nowMs;
     for (const { entry: other } of this.#evidence.ledger.running) {
       if (other === entry || other.specId !== entry.specId || other.frozen) continue;
