@@ -104,6 +104,8 @@ const FAILURES_READ = 10;
 const LEASELESS_CHECKED = 200;
 const MAX_NODE_BYTES = 1024 * 1024;
 const SILENT_INTERVALS = 3;
+/** The times of objects are of whole seconds, and a record takes a moment to be stored. */
+const SILENT_ALLOWANCE_MS = 5_000;
 /** Leases are renewed each third of their lifetime, and taken over after one. */
 const UNRENEWED_LIFETIMES = 2;
 
@@ -244,7 +246,8 @@ async function readNodes(
       const record = got.outcome === "found" ? decodeNodeRecord(got.object.body) : undefined;
       if (got.outcome !== "found" || record === undefined) return undefined;
       const heartbeatAgeMs = Math.max(0, nowMs - got.object.lastModifiedMs);
-      const silent = heartbeatAgeMs > SILENT_INTERVALS * record.heartbeatIntervalMs;
+      const silent = heartbeatAgeMs >
+        SILENT_INTERVALS * record.heartbeatIntervalMs + SILENT_ALLOWANCE_MS;
       return { ...record, heartbeatAgeMs, silent };
     },
   );
