@@ -67,7 +67,13 @@ export class FleetAgent implements AsyncDisposable {
       }),
     ];
     void status.then(() => this.#hasEnded = true);
-    this.ended = Promise.all(outputs).then(() => status);
+    this.ended = Promise.all(outputs).then(async ([unended, lastError]) => {
+      this.stderr += lastError;
+      const end = await status;
+      // Only a kill excuses a line that breaks off.
+      if (unended !== "" && end.signal !== "SIGKILL") this.#take(unended);
+      return end;
+    });
   }
 
   get pid(): number {
@@ -130,15 +136,16 @@ export class FleetAgent implements AsyncDisposable {
   }
 }
 
+/** Resolves to what comes after the last line's end. */
 async function eachLine(
   stream: ReadableStream<Uint8Array>,
   onLine: (line: string) => void,
-): Promise<void> {
+): Promise<string> {
   let rest = "";
   for await (const chunk of stream.pipeThrough(new TextDecoderStream() as TransformStream)) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop()!;
     lines.forEach(onLine);
   }
-  if (rest !== "") onLine(rest);
+  return rest;
 }
