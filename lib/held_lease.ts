@@ -182,14 +182,24 @@ export class HeldLease {
   async removeLease(): Promise<"gone" | "kept"> {
     try {
       // Every request may renew the lease first, so its ETag is asked for when the request is sent.
-      return await this.#delete(this.#context.keys.lease(this.id), () => this.#etag);
+      // From then on it may be gone, and the id another's, whatever the answer is: there is no trust
+      // left to do anything more, until a renewal has shown that the lease is still there.
+      return await this.#delete(
+        this.#context.keys.lease(this.id),
+        () => this.#etag,
+        () => this.#writeStartedMs = -Infinity,
+      );
     } catch (error) {
       if (error instanceof ClaimLost && this.#lost.signal.aborted) return "kept";
       throw error;
     }
   }
 
-  async #delete(key: string, etag: () => string): Promise<"gone" | "kept"> {
+  async #delete(
+    key: string,
+    etag: () => string,
+    beforeSending = () => {},
+  ): Promise<"gone" | "kept"> {
     const { store, conditionalDelete } = this.#context;
     for (let failures = 1;; failures++) {
       if (!conditionalDelete) {
@@ -201,8 +211,11 @@ export class HeldLease {
       const result = await this.#attempt(
         failures,
         `delete ${key}`,
-        // The condition goes along in any case: it costs nothing where it is ignored.
-        (options) => store.delete(key, etag(), options),
+        (options) => {
+          beforeSending();
+          // The condition goes along in any case: it costs nothing where it is ignored.
+          return store.delete(key, etag(), options);
+        },
       );
       if (result === undefined) continue;
       if (result.outcome === "deleted") return "gone";

@@ -10,7 +10,13 @@ import type { VirtualTime } from "./virtual_time.ts";
 
 /** Who made a change. */
 export type Author =
-  | { readonly kind: "agent"; readonly node: string; readonly process: string }
+  | {
+    readonly kind: "agent";
+    readonly node: string;
+    readonly process: string;
+    /** For a delete: the time of the look that this very request was preceded by, if it was. */
+    readonly lookedMs?: number;
+  }
   | { readonly kind: "person" };
 
 export interface AuthoredChange extends Change {
@@ -63,10 +69,12 @@ export class History {
     if (author.kind === "agent") this.#lastLookMs.set(`${author.process} ${key}`, atMs);
   }
 
-  /** True time of the agent's last look at a key; -Infinity when there was none. */
-  lastLookMs(author: Author, key: string): number {
-    const process = author.kind === "agent" ? author.process : "";
-    return this.#lastLookMs.get(`${process} ${key}`) ?? -Infinity;
+  /** The time of an agent's last look at a key, once: what comes next needs a look of its own. */
+  takeLook(author: Author, key: string): number | undefined {
+    const look = `${author.kind === "agent" ? author.process : ""} ${key}`;
+    const atMs = this.#lastLookMs.get(look);
+    this.#lastLookMs.delete(look);
+    return atMs;
   }
 
   observe(observer: ChangeObserver): void {

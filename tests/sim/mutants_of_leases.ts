@@ -242,8 +242,8 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     seed: 1,
     edits: [{
       file: HELD,
-      find: "(options) => store.delete(key, etag(), options),",
-      replace: "(options) => store.delete(key, conditionalDelete ? etag() : undefined, options),",
+      find: "return store.delete(key, etag(), options);",
+      replace: "return store.delete(key, conditionalDelete ? etag() : undefined, options);",
     }],
   },
   {
@@ -265,6 +265,12 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
       find: "const conditional = (await store.head(key))?.etag === etag;",
       replace: "const conditional = etag !== undefined;",
     }],
+  },
+  {
+    name: "a lease is trusted after its deletion was sent",
+    family: "regressions",
+    seed: 1,
+    edits: [{ file: HELD, find: "() => this.#writeStartedMs = -Infinity,", replace: "() => {}," }],
   },
   {
     name: "every try for a lease has the same body",

@@ -150,10 +150,12 @@ export class NetworkStore implements Store {
     etag: string | undefined,
     options?: RequestOptions,
   ): Promise<DeleteResult> {
+    const { author, history, plan } = this.#options;
+    const looked = { ...author, lookedMs: history.takeLook(author, key) };
     return this.#write<DeleteResult>("delete", key, options, (bucket) => {
-      const result = bucket.delete(key, etag);
+      const result = history.as(looked, () => bucket.delete(key, etag));
       if (result !== "absent") return { outcome: result };
-      return { outcome: etag === undefined ? "deleted" : this.#options.plan.deleteOfAbsent };
+      return { outcome: etag === undefined ? "deleted" : plan.deleteOfAbsent };
     });
   }
 

@@ -12,9 +12,10 @@ function scenario(changes: {
   readonly startsAtMs: readonly number[];
   readonly people?: readonly PersonAct[];
   readonly cellMs?: number;
+  readonly seed?: number;
 }): Scenario {
   return {
-    seed: 1,
+    seed: changes.seed ?? 1,
     store: {
       conditionalDelete: true,
       etags: "content",
@@ -181,4 +182,33 @@ Deno.test("a request to cancel does not hit the claim that has followed while it
   assert.ok(fault.struck());
   assert.deepEqual(report.violations, []);
   assert.equal(report.cellStarts, 2);
+});
+
+Deno.test("a node whose lease may be gone by its own deletion files nothing more", async () => {
+  // How long the node waits before it tries again is what matters.
+  for (let seed = 1; seed <= 20; seed++) {
+    let deletes = 0;
+    const report = await simulate(
+      scenario({
+        seed,
+        startsAtMs: [0, 1_000],
+        people: [SUBMIT, { atMs: 1_500, id: "a", kind: "resubmit" }],
+        cellMs: 3_000,
+      }),
+      {
+        intercept: ({ operation, key }): Passage | undefined => {
+          if (operation !== "delete" || key !== "fleet/claimed/a.lease") return undefined;
+          const way = { fault: "as told", outlivesHost: true };
+          deletes++;
+          if (deletes === 1) return { ...way, effectsAtMs: [200], reply: BROKEN };
+          if (deletes === 2) {
+            return { ...way, effectsAtMs: [], reply: { kind: "denied", atMs: 10 } };
+          }
+        },
+      },
+    );
+    assert.ok(deletes >= 1);
+    assert.deepEqual(report.violations, [], `seed ${seed}`);
+    assert.equal(report.cellStarts, 2);
+  }
 });

@@ -224,12 +224,12 @@ export class SpecCustody {
    * deleted with it. The store offers nothing against that.
    */
   #slipped(id: string, version: Version, change: AuthoredChange): boolean {
-    const { scenario, history } = this.#evidence;
+    const { scenario } = this.#evidence;
     if (change.author.kind !== "agent") return false;
     const looksFirst = change.author.process.startsWith("op.");
     if (scenario.store.conditionalDelete && !looksFirst) return false;
-    const lookedMs = history.lastLookMs(change.author, change.key);
-    if (lookedMs === -Infinity || this.lastSubmittedMs(id) < lookedMs) return false;
+    const { lookedMs } = change.author;
+    if (lookedMs === undefined || this.lastSubmittedMs(id) < lookedMs) return false;
     version.removed = change.order;
     this.slipped++;
     return true;
