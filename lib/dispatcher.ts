@@ -3,7 +3,7 @@
  * there is nothing at hand, and waits only when the queue has nothing for this node.
  */
 import { backoffMs, jitteredMs } from "./core/backoff.ts";
-import type { Candidate } from "./core/candidates.ts";
+import type { Preference } from "./core/shares.ts";
 import { StoreError } from "./core/store_error.ts";
 import { SupervisorError } from "./core/supervisor_error.ts";
 import { claimPending, type ClaimResult } from "./claim.ts";
@@ -25,6 +25,9 @@ export interface DispatchSettings {
 const LOOP_BOUND_MS = 120_000;
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 60_000;
+/** Where nodes compete for the last specs: about what a claim takes, and what nobody notices. */
+const RACE_BACKOFF_BASE_MS = 200;
+const RACE_BACKOFF_MAX_MS = 1_000;
 
 export class Dispatcher {
   readonly #slots: Slots;
@@ -37,10 +40,12 @@ export class Dispatcher {
   #polledMs = -Infinity;
   /** The last poll gave nothing that could be taken. */
   #exhausted = false;
-  #takenSincePoll = false;
+  /** The last poll led to something, so that another one may. */
+  #worthPolling = false;
   #takenInRound = false;
   #roundComplete = false;
   #failures = 0;
+  #racesLost = 0;
 
   constructor(
     slots: Slots,
@@ -121,12 +126,13 @@ export class Dispatcher {
       return false;
     }
     try {
-      const candidate = await this.#queue.take((id) => this.#slots.has(id));
-      if (candidate === undefined) {
-        this.#exhausted = !this.#takenSincePoll;
+      const next = await this.#queue.take((id) => this.#slots.has(id));
+      if (next === undefined) {
+        this.#exhausted = !this.#worthPolling;
         return false;
       }
-      if (!this.#drain.aborted) this.#claim(candidate);
+      if (next === "contested") this.#backOff();
+      else if (!this.#drain.aborted) this.#claim(next);
       return true;
     } catch (error) {
       this.#bucketFailed(error);
@@ -134,24 +140,25 @@ export class Dispatcher {
     }
   }
 
-  #claim(candidate: Candidate): void {
+  #claim(preference: Preference): void {
     const { context } = this.#slots;
-    const { id: specId } = candidate;
-    this.#takenSincePoll = this.#takenInRound = true;
+    const { id: specId } = preference.candidate;
+    this.#worthPolling = this.#takenInRound = true;
     context.log.emit({ name: "claim-started", specId });
     this.#slots.start(
       specId,
       () => claimPending(context, specId),
-      (result) => this.#noteResult(candidate, result),
+      (result) => this.#noteResult(preference, result),
     );
   }
 
-  #noteResult(candidate: Candidate, result: ClaimResult): void {
+  #noteResult({ candidate, own }: Preference, result: ClaimResult): void {
     const { log } = this.#slots.context;
     const specId = candidate.id;
     switch (result.kind) {
       case "held":
         log.emit({ name: "claim-refused", specId });
+        if (!own) this.#backOff();
         return this.#queue.held(candidate, this.#settings.pollIntervalMs);
       case "unknown":
         log.emit({ name: "claim-unknown", specId });
@@ -159,10 +166,24 @@ export class Dispatcher {
       case "gone":
       case "foreign":
         log.emit({ name: "claim-unneeded", specId, cause: result.kind });
+        if (!own) this.#backOff();
         return this.#queue.gone(candidate);
       default:
+        this.#racesLost = 0;
         this.#queue.claimed(candidate);
     }
+  }
+
+  /**
+   * Leaves what is left to the nodes that are nearer to it, for a moment. There are more nodes than
+   * specs by now, so nothing waits that could be running.
+   */
+  #backOff(): void {
+    const { pollIntervalMs } = this.#settings;
+    const maxMs = Math.min(RACE_BACKOFF_MAX_MS, pollIntervalMs);
+    const random = this.#slots.context.entropy.random();
+    this.#slots.pause(backoffMs(++this.#racesLost, RACE_BACKOFF_BASE_MS, maxMs, random));
+    this.#worthPolling = true;
   }
 
   async #poll(): Promise<void> {
@@ -172,7 +193,7 @@ export class Dispatcher {
       const summary = await this.#queue.poll(() => this.#vitals.expect("poll", LOOP_BOUND_MS));
       // From its end: a listing slower than the interval would be stale before its first candidate.
       this.#polledMs = clock.monotonic();
-      this.#takenSincePoll = false;
+      this.#worthPolling = false;
       this.#roundComplete = summary.roundComplete;
       this.#vitals.polled();
       this.#bucketWorked();

@@ -227,6 +227,7 @@ type LifeEvent = Extract<
     name:
       | "heartbeat"
       | "node-record-failed"
+      | "peers-unlisted"
       | "draining"
       | "interrupting"
       | "giving-up"
@@ -252,6 +253,12 @@ function ofLife(event: LifeEvent): Described {
       }];
     case "node-record-failed":
       return ["warn", `could not store the node record: ${event.cause}`, {}];
+    case "peers-unlisted":
+      return [
+        "warn",
+        `could not list the nodes of the queue, so more claims will be refused: ${event.cause}`,
+        {},
+      ];
     case "draining":
       return ["info", `${event.cause} — draining (no new work accepted)`, {
         in_flight: event.inFlight,

@@ -196,6 +196,7 @@ export type FleetEvent =
     readonly totals: Readonly<Totals>;
   }
   | { readonly name: "node-record-failed"; readonly cause: string }
+  | { readonly name: "peers-unlisted"; readonly cause: string }
   | { readonly name: "draining"; readonly cause: string; readonly inFlight: number }
   | { readonly name: "interrupting"; readonly cause: string; readonly inFlight: number }
   | { readonly name: "giving-up"; readonly inFlight: number }

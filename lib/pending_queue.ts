@@ -10,8 +10,10 @@ import {
   PickWindow,
   type Verdict,
 } from "./core/candidates.ts";
+import { inOrderOfPreference, type Preference } from "./core/shares.ts";
 import { mayRun, readPlacement } from "./core/spec.ts";
 import type { ClaimContext } from "./claim_context.ts";
+import { Peers } from "./peers.ts";
 
 /** Pages of 1,000 keys that one poll lists at most. */
 const PAGES_PER_POLL = 10;
@@ -38,13 +40,22 @@ export class PendingQueue {
   readonly #known = new KnownVersions(KNOWN_VERSIONS);
   readonly #window = new PickWindow();
   readonly #ignored = new Set<string>();
-  /** In order of age. */
-  #atHand: Candidate[] = [];
+  readonly #peers: Peers;
+  /** In the order in which to try them. */
+  #atHand: Preference[] = [];
+  /** Some of this node's share has been given out since the last poll. */
+  #shareTaken = false;
+  /** This node has waited for what is contested, and may try it now. */
+  #waited = true;
+  /** Pages that the last poll listed, and tries in vain since. */
+  #pages = 0;
+  #triesInVain = 0;
   /** Where the next poll goes on; undefined at the start of a round. */
   #cursor: string | undefined;
 
   constructor(context: ClaimContext) {
     this.#context = context;
+    this.#peers = new Peers(context);
   }
 
   /**
@@ -62,7 +73,8 @@ export class PendingQueue {
     let listed = 0;
     let cursor = this.#cursor;
     let roundComplete = false;
-    for (let pages = 0; pages < PAGES_PER_POLL && !roundComplete; pages++) {
+    let pages = 0;
+    for (; pages < PAGES_PER_POLL && !roundComplete; pages++) {
       onPage();
       const page = await store.list({ prefix, startAfter: cursor });
       listed += page.objects.length;
@@ -77,7 +89,14 @@ export class PendingQueue {
       (ms, { lastModifiedMs }) => Math.min(ms, lastModifiedMs),
       Infinity,
     );
-    this.#atHand = candidates.filter((candidate) => this.#worthATry(candidate)).sort(byAge);
+    const worthATry = candidates.filter((candidate) => this.#worthATry(candidate)).sort(byAge);
+    // Over a single spec there is nothing to share out.
+    if (worthATry.length > 1) await this.#peers.refresh();
+    this.#atHand = inOrderOfPreference(worthATry, this.#context.node, this.#peers.names);
+    this.#shareTaken = false;
+    if (worthATry.length === 0) this.#waited = true;
+    this.#pages = pages;
+    this.#triesInVain = 0;
     return {
       listed,
       runnable: this.#atHand.length,
@@ -88,25 +107,46 @@ export class PendingQueue {
   }
 
   /**
-   * Takes the next candidate that this node may run, at random among the oldest few; undefined when
-   * none is left at hand. Reads specs for the placement gate where needed, each version once.
+   * Takes the next candidate that this node may run: of its own share at random among the oldest few,
+   * otherwise what others have left. Reads specs for the placement gate where needed, each version
+   * once.
    *
    * @param busy ids that are being worked on here already
+   * @returns undefined when none is left at hand, or none but what others had left at a poll that is
+   * out of date by now; `contested` when it is better to wait a moment before the next poll
    */
-  async take(busy: (id: string) => boolean): Promise<Candidate | undefined> {
+  async take(busy: (id: string) => boolean): Promise<Preference | "contested" | undefined> {
     while (this.#atHand.length > 0) {
-      const index = this.#window.pick(this.#atHand.length, this.#context.entropy.random());
-      const candidate = this.#atHand[index];
+      const index = this.#window.pick(this.#alike(), this.#context.entropy.random());
+      const preference = this.#atHand[index];
+      const { candidate, own, contested } = preference;
       if (busy(candidate.id)) {
         this.#atHand.splice(index, 1);
+      } else if (!own && this.#shareTaken) {
+        this.clear();
+      } else if (contested && !this.#waited) {
+        this.clear();
+        this.#waited = true;
+        return "contested";
       } else if (this.#gateOpen(candidate)) {
         this.#atHand.splice(index, 1);
-        return candidate;
+        if (own) {
+          this.#shareTaken = true;
+          this.#waited = false;
+        }
+        return preference;
       } else {
         await this.#readPlacements(index);
       }
     }
     return undefined;
+  }
+
+  /** How many candidates may be picked among: the front's share, or the first of what is others'. */
+  #alike(): number {
+    let count = 0;
+    while (count < PickWindow.MAX && this.#atHand[count]?.own) count++;
+    return Math.max(1, count);
   }
 
   /** Whether the next poll begins at the start of the queue. */
@@ -127,14 +167,21 @@ export class PendingQueue {
 
   /** The candidate was no longer pending. */
   gone(candidate: Candidate): void {
-    this.#window.tooLate();
+    this.#cameTooLate();
     this.#known.forget(candidate.key);
   }
 
   /** Another node holds its lease: not worth another try before `forMs` have passed. */
   held(candidate: Candidate, forMs: number): void {
-    this.#window.tooLate();
+    this.#cameTooLate();
     this.#known.set(candidate, { kind: "held", until: this.#context.clock.monotonic() + forMs });
+  }
+
+  /** Once as many tries were in vain as a listing takes requests, listing again is the cheaper way. */
+  #cameTooLate(): void {
+    this.#window.tooLate();
+    this.#waited = false;
+    if (++this.#triesInVain >= this.#pages) this.clear();
   }
 
   /** Says once for each key that it is not a spec's; after very many, no more. */
@@ -159,6 +206,7 @@ export class PendingQueue {
   /** Reads the candidate at `index` and the unread ones after it, and drops what is not for here. */
   async #readPlacements(index: number): Promise<void> {
     const unread = this.#atHand.slice(index)
+      .map(({ candidate }) => candidate)
       .filter((candidate) => this.#known.get(candidate) === undefined)
       .slice(0, READS_AT_ONCE);
     const verdicts = await Promise.all(unread.map((candidate) => this.#readPlacement(candidate)));
@@ -168,7 +216,7 @@ export class PendingQueue {
       if (verdict !== undefined) this.#known.set(candidate, verdict);
       if (verdict?.kind !== "eligible") dropped.add(candidate);
     });
-    this.#atHand = this.#atHand.filter((candidate) => !dropped.has(candidate));
+    this.#atHand = this.#atHand.filter(({ candidate }) => !dropped.has(candidate));
   }
 
   /** The verdict on one spec version; undefined when it is no longer there in this version. */

@@ -16,11 +16,18 @@ const ACTIONS: Readonly<Record<string, string>> = {
   DeleteObject: "s3:DeleteObject",
 };
 
-/** The first policy of the README, as lines such as `s3:GetObject fleet/pending`. */
-async function grants(): Promise<string[]> {
+interface Grants {
+  /** Lines such as `s3:GetObject fleet/pending`. */
+  readonly actions: string[];
+  /** Prefixes that may be listed, each with an asterisk for its rest. */
+  readonly prefixes: string[];
+}
+
+/** What the first policy of the README grants. */
+async function grants(): Promise<Grants> {
   const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
   const policy = JSON.parse(/```json\n(\{\s+"Version"[^]*?)```/.exec(readme)![1]);
-  return policy.Statement.flatMap((statement: Record<string, string | string[]>) =>
+  const actions = policy.Statement.flatMap((statement: Record<string, string | string[]>) =>
     [statement.Action].flat().flatMap((action) =>
       [statement.Resource].flat().map((resource) => {
         const key = resource.replace(`arn:aws:s3:::${BUCKET}`, "").replace(/^\//, "");
@@ -28,6 +35,10 @@ async function grants(): Promise<string[]> {
       })
     )
   );
+  const conditions = policy.Statement.map(({ Condition }: { Condition?: unknown }) => Condition)
+    .filter((condition: unknown) => condition !== undefined);
+  assert.equal(conditions.length, 1);
+  return { actions, prefixes: conditions[0].StringLikeIfExists["s3:prefix"] };
 }
 
 function spawnAgent(server: S3Server): Deno.ChildProcess {
@@ -82,9 +93,11 @@ async function until(
 
 Deno.test("the README's policy grants an agent what it needs, and nothing else", async () => {
   const asked = new Set<string>();
+  const listed = new Set<string>();
   await using server = startS3Server({
     buckets: [BUCKET],
-    log({ operation, key }) {
+    log({ operation, key, prefix }) {
+      if (operation === "ListObjectsV2") listed.add(`${prefix}*`);
       const folder = key.split("/").slice(0, 2).join("/");
       asked.add(`${ACTIONS[operation] ?? operation} ${folder}`.trim());
     },
@@ -122,5 +135,7 @@ Deno.test("the README's policy grants an agent what it needs, and nothing else",
     if (!life.ended) agent.kill("SIGKILL");
     await agent.status;
   }
-  assert.deepEqual([...asked].sort(), (await grants()).sort());
+  const { actions, prefixes } = await grants();
+  assert.deepEqual([...asked].sort(), actions.sort());
+  assert.deepEqual([...listed].sort(), prefixes.sort());
 });

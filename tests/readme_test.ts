@@ -71,6 +71,7 @@ const EXAMPLES: Examples = {
     { name: "heartbeat", state: "stuck", stuckLoops: ["poll"], totals: TOTALS },
   ],
   "node-record-failed": [{ name: "node-record-failed", cause }],
+  "peers-unlisted": [{ name: "peers-unlisted", cause }],
   "draining": [{ name: "draining", cause: "SIGTERM received" }],
   "interrupting": [{ name: "interrupting", cause: "second signal, SIGTERM, received" }],
   "giving-up": [{ name: "giving-up" }],

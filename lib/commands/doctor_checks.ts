@@ -101,7 +101,7 @@ const PERMISSIONS: readonly FolderPermissions[] = [
   { folder: "completed", agent: ["get", "put"], commands: ["list"] },
   { folder: "failed", agent: ["get", "put"], commands: ["list", "delete"] },
   { folder: "results", agent: ["get", "put"], commands: [] },
-  { folder: "nodes", agent: ["put", "delete"], commands: ["list", "get"] },
+  { folder: "nodes", agent: ["list", "put", "delete"], commands: ["get"] },
   { folder: "probe", agent: ["get", "put", "delete"], commands: [] },
 ];
 

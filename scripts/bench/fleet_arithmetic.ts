@@ -13,6 +13,8 @@ const PER_SPEC = { writes: 5, deletes: 3, gets: 1 };
 const PAGE_KEYS = 1_000;
 /** A claim is a spec and a lease under `claimed/`. */
 const KEYS_PER_CLAIM = 2;
+/** A node that polls a queue of several specs lists the nodes, one page, no sooner than this. */
+const PEERS_SECONDS = 30;
 const SECONDS_PER_DAY = 86_400;
 
 /** A fleet of which every node is alike: idle, or busy with one cell after the other. */
@@ -44,8 +46,8 @@ export const DEFAULTS = {
 } as const;
 
 /**
- * The load of all lanes together. A busy node lists once for each spec, one page: what it had at
- * hand before the cell is out of date after it.
+ * The load of all lanes together. A busy node lists the queue once for each spec, one page: what it
+ * had at hand before the cell is out of date after it.
  */
 export function fleetLoad(model: FleetModel): FleetLoad {
   const { nodes, lanes, pollSeconds, leaseTtlSeconds, heartbeatSeconds, cellSeconds } = model;
@@ -53,12 +55,14 @@ export function fleetLoad(model: FleetModel): FleetLoad {
   const specs = busy ? nodes / cellSeconds : 0;
   const claimPages = busy ? Math.max(1, Math.ceil(nodes / lanes * KEYS_PER_CLAIM / PAGE_KEYS)) : 1;
   const scansEachSecond = nodes / (leaseTtlSeconds / 3);
+  const polls = busy ? specs : nodes / pollSeconds;
+  const peerLists = busy ? Math.min(specs, nodes / PEERS_SECONDS) : 0;
   const renewals = busy ? nodes / (leaseTtlSeconds / 3) : 0;
   return {
     writes: specs * PER_SPEC.writes + renewals + nodes / heartbeatSeconds,
     deletes: specs * PER_SPEC.deletes,
     gets: specs * PER_SPEC.gets,
-    lists: (busy ? specs : nodes / pollSeconds) + scansEachSecond * claimPages,
+    lists: polls + peerLists + scansEachSecond * claimPages,
   };
 }
 

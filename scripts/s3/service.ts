@@ -195,7 +195,8 @@ export class S3Service {
     const { method, operation, bucket, key, ifMatch, ifNoneMatch } = request;
     const status = typeof answer === "string" ? answer : answer.status;
     this.statistics.end(operation, status);
-    this.options.log?.({ method, operation, bucket, key, ifMatch, ifNoneMatch, status });
+    const prefix = request.query.get("prefix") ?? undefined;
+    this.options.log?.({ method, operation, bucket, key, prefix, ifMatch, ifNoneMatch, status });
   }
 }
 

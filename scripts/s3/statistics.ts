@@ -10,6 +10,8 @@ export interface RequestLogEntry {
   readonly operation: string;
   readonly bucket: string;
   readonly key: string;
+  /** Of a listing; undefined when it is of all keys. */
+  readonly prefix: string | undefined;
   /** The headers as they came; undefined when absent. */
   readonly ifMatch: string | undefined;
   readonly ifNoneMatch: string | undefined;
