@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import deno from "../deno.json" with { type: "json" };
+import { PERMISSIONS, V8_FLAGS } from "../scripts/compile.ts";
 import { programCommand } from "./process/fleet_agent.ts";
 import { usage, USAGE_HINT } from "../lib/usage.ts";
 
@@ -31,6 +32,16 @@ async function run(args: string[], settings: Record<string, string> = {}): Promi
 
 Deno.test("--help prints the commands and variables, without any configuration", async () => {
   assert.deepEqual(await run(["--help"]), { code: 0, stdout: usage(), stderr: "" });
+});
+
+Deno.test("from source the agent has the permissions and the bounds of the executable", () => {
+  const words = deno.tasks.agent.command.split(" ");
+  // Of imports there is nothing to deny where the source is run with `--frozen`.
+  const permissions = PERMISSIONS.filter((flag) => flag !== "--deny-import");
+  assert.deepEqual(
+    words.toSorted(),
+    ["deno", "run", "--frozen", V8_FLAGS, ...permissions, "main.ts"].sort(),
+  );
 });
 
 Deno.test("--version and -V print the version and the commit, without any configuration", async () => {

@@ -1,6 +1,11 @@
 /** Reads one output stream of a supervisor, as fast as it comes and without keeping it. */
 import { type OutputLine, OutputLines, OutputTail } from "../core/output_lines.ts";
 
+/**
+ * Bytes read at once, into one buffer for the whole stream. Without it the runtime makes one of 64 KiB
+ * for each read, and cells that say nothing leave a hundred megabytes of them for the collector.
+ */
+const BUFFER_BYTES = 16_384;
 /** How long lines may be handed on before timers and sockets get their turn. */
 const TURN_MS = 10;
 
@@ -14,7 +19,7 @@ export interface CellOutput {
 }
 
 /**
- * Reads the stream to its end, hands on each line, and keeps the last `tailBytes`.
+ * Reads the stream, one of bytes, to its end, hands on each line, and keeps the last `tailBytes`.
  *
  * A flood of output does not hold up the rest of the agent: reading pauses for a turn of the event
  * loop every 10 ms. Meanwhile the pipe fills and the supervisor waits.
@@ -24,7 +29,7 @@ export function readOutput(
   tailBytes: number,
   onLine: (line: OutputLine) => void,
 ): CellOutput {
-  const reader = stream.getReader();
+  const reader = stream.getReader({ mode: "byob" });
   const tail = new OutputTail(tailBytes);
   const lines = new OutputLines();
   let stopped = false;
@@ -40,11 +45,13 @@ export function readOutput(
   }
 
   async function readAll(): Promise<void> {
+    let buffer = new ArrayBuffer(BUFFER_BYTES);
     while (!stopped) {
-      const chunk = await nextChunk(reader);
+      const chunk = await nextChunk(reader, buffer);
       if (chunk === undefined) break;
       tail.push(chunk);
       await handOn(lines.push(chunk));
+      buffer = chunk.buffer;
     }
     await handOn(lines.end());
   }
@@ -59,12 +66,17 @@ export function readOutput(
   };
 }
 
-/** Undefined at the end of the stream. A pipe that cannot be read any more has ended too. */
+/**
+ * Undefined at the end of the stream. A pipe that cannot be read any more has ended too. The buffer
+ * goes to the stream, and comes back as the chunk's.
+ */
 async function nextChunk(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-): Promise<Uint8Array | undefined> {
+  reader: ReadableStreamBYOBReader,
+  buffer: ArrayBuffer,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
-    return (await reader.read()).value;
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    return done ? undefined : value;
   } catch {
     return undefined;
   }

@@ -1,5 +1,6 @@
 /** An agent under measurement, as a process of its own with the permissions that the program has. */
 import { fileURLToPath } from "node:url";
+import { V8_FLAGS } from "../compile.ts";
 import { eachLine, plainEnvironment, s3Environment, until } from "./line_process.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -49,7 +50,7 @@ export class AgentProcess implements AsyncDisposable {
 
   constructor(options: AgentOptions) {
     const [program, ...args] = options.program === undefined
-      ? [Deno.execPath(), "run", "--frozen", ...PERMISSIONS, "main.ts"]
+      ? [Deno.execPath(), "run", "--frozen", V8_FLAGS, ...PERMISSIONS, "main.ts"]
       : [options.program];
     const settings = {
       ...QUIET,

@@ -5,10 +5,12 @@ import { readOutput } from "../../lib/edge/cell_output.ts";
 function flood(chunks: number): { stream: ReadableStream<Uint8Array>; lines: number } {
   const chunk = new TextEncoder().encode("line\n".repeat(100));
   let sent = 0;
-  const stream = new ReadableStream<Uint8Array>({
+  const stream = new ReadableStream({
+    type: "bytes",
     pull(controller) {
-      if (sent++ < chunks) controller.enqueue(chunk);
-      else controller.close();
+      if (sent++ < chunks) return controller.enqueue(chunk.slice());
+      controller.close();
+      controller.byobRequest?.respond(0);
     },
   });
   return { stream, lines: chunks * 100 };
@@ -49,7 +51,8 @@ Deno.test("output that is stopped is handed on no further, and what was read is 
 
 Deno.test("a pipe that breaks ends the output, with the line begun", async () => {
   let pulls = 0;
-  const stream = new ReadableStream<Uint8Array>({
+  const stream = new ReadableStream({
+    type: "bytes",
     pull(controller) {
       if (pulls++ === 0) controller.enqueue(new TextEncoder().encode("one\ntwo"));
       else controller.error(new Error("Input/output error"));
