@@ -10,7 +10,7 @@ import {
   PickWindow,
   type Verdict,
 } from "./core/candidates.ts";
-import { inOrderOfPreference, type Preference } from "./core/shares.ts";
+import { type Preference, Shares } from "./core/shares.ts";
 import { mayRun, readPlacement } from "./core/spec.ts";
 import type { ClaimContext } from "./claim_context.ts";
 import { Peers } from "./peers.ts";
@@ -41,6 +41,7 @@ export class PendingQueue {
   readonly #window = new PickWindow();
   readonly #ignored = new Set<string>();
   readonly #peers: Peers;
+  readonly #shares: Shares;
   /** In the order in which to try them. */
   #atHand: Preference[] = [];
   /** Some of this node's share has been given out since the last poll. */
@@ -56,6 +57,7 @@ export class PendingQueue {
   constructor(context: ClaimContext) {
     this.#context = context;
     this.#peers = new Peers(context);
+    this.#shares = new Shares(context.node);
   }
 
   /**
@@ -92,7 +94,8 @@ export class PendingQueue {
     const worthATry = candidates.filter((candidate) => this.#worthATry(candidate)).sort(byAge);
     // Over a single spec there is nothing to share out.
     if (worthATry.length > 1) await this.#peers.refresh();
-    this.#atHand = inOrderOfPreference(worthATry, this.#context.node, this.#peers.names);
+    this.#shares.among(this.#peers.names);
+    this.#atHand = this.#shares.inOrderOfPreference(worthATry);
     this.#shareTaken = false;
     if (worthATry.length === 0) this.#waited = true;
     this.#pages = pages;

@@ -93,7 +93,10 @@ export class QueueKeys {
   fits(id: string): boolean {
     const longest = [this.terminal("completed", id), this.lease(id), this.cancelMark(id)];
     const encoder = new TextEncoder();
-    return longest.every((key) => encoder.encode(key).length <= KEY_MAX_BYTES);
+    return longest.every((key) =>
+      // Three bytes at most for each unit of a string: most keys need not be encoded to be sure.
+      key.length * 3 <= KEY_MAX_BYTES || encoder.encode(key).length <= KEY_MAX_BYTES
+    );
   }
 
   /** Tells specs, leases and marks below `claimed/` apart. */

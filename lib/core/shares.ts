@@ -26,45 +26,86 @@ const ABOUT_TO_BE_TRIED = 2;
  */
 const OVERDUE_MS = 60_000;
 
-/**
- * Candidates in the order in which a node should try them: what is overdue, then its own share in
- * order of age, then what the other nodes have left. Of that the uncontested comes first, and then
- * the youngest, since the nodes that it belongs to begin with the oldest.
- *
- * @param candidates in order of age
- * @param node the node's name
- * @param nodes all names; that of the node itself may be missing
- */
-export function inOrderOfPreference(
-  candidates: readonly Candidate[],
-  node: string,
-  nodes: readonly string[],
-): Preference[] {
-  const hashes = [node, ...nodes.filter((name) => name !== node)].map(hashOf);
-  const inShare = hashes.map(() => 0);
-  const own: Candidate[] = [];
-  const left: { candidate: Candidate; rank: number; contested: boolean }[] = [];
-  for (const candidate of candidates) {
-    const { owner, rank } = placeOf(hashOf(candidate.id), hashes);
-    const contested = ++inShare[owner] <= ABOUT_TO_BE_TRIED || rank > 1;
-    if (rank === 0) own.push(candidate);
-    else left.push({ candidate, rank, contested });
+/** What a node has to do with a spec, by the ranking that the spec's id gives. */
+interface Place {
+  /** Index of the node that ranks first. */
+  readonly owner: number;
+  /** How many nodes come before this one. */
+  readonly rank: number;
+}
+
+/** The shares of one node and its peers. */
+export class Shares {
+  readonly #node: string;
+  #nodes: readonly string[] = [];
+  /** Of the node itself first. */
+  #hashes: readonly number[];
+  /** By id; of the last candidates only. */
+  #places = new Map<string, Place>();
+
+  /** @param node the node's name; it is alone until `among` says otherwise */
+  constructor(node: string) {
+    this.#node = node;
+    this.#hashes = [hashOf(node)];
   }
-  const nextMs = (own.at(0) ?? candidates.at(-1))?.lastModifiedMs ?? 0;
-  const isOverdue = ({ candidate }: { candidate: Candidate }) =>
-    nextMs - candidate.lastModifiedMs > OVERDUE_MS;
-  const overdue = left.filter(isOverdue).sort((a, b) => a.rank - b.rank);
-  const others = left.filter((one) => !isOverdue(one)).reverse()
-    .sort((a, b) => Number(a.contested) - Number(b.contested) || a.rank - b.rank);
-  return [
-    ...overdue.map(({ candidate }) => ({ candidate, own: false, contested: false })),
-    ...own.map((candidate) => ({ candidate, own: true, contested: false })),
-    ...others.map(({ candidate, contested }) => ({ candidate, own: false, contested })),
-  ];
+
+  /** Takes the names of all nodes; that of this node may be missing. */
+  among(nodes: readonly string[]): void {
+    if (nodes.length === this.#nodes.length && nodes.every((name, i) => name === this.#nodes[i])) {
+      return;
+    }
+    this.#nodes = nodes;
+    this.#hashes = [this.#node, ...nodes.filter((name) => name !== this.#node)].map(hashOf);
+    this.#places = new Map();
+  }
+
+  /**
+   * Candidates in the order in which this node should try them: what is overdue, then its own share
+   * in order of age, then what the other nodes have left. Of that the uncontested comes first, and
+   * then the youngest, since the nodes that it belongs to begin with the oldest.
+   *
+   * @param candidates in order of age
+   */
+  inOrderOfPreference(candidates: readonly Candidate[]): Preference[] {
+    if (this.#hashes.length === 1) {
+      return candidates.map((candidate) => ({ candidate, own: true, contested: false }));
+    }
+    const places = this.#placesOf(candidates);
+    const inShare = this.#hashes.map(() => 0);
+    const own: Candidate[] = [];
+    const left: { candidate: Candidate; rank: number; contested: boolean }[] = [];
+    for (const candidate of candidates) {
+      const { owner, rank } = places.get(candidate.id)!;
+      const contested = ++inShare[owner] <= ABOUT_TO_BE_TRIED || rank > 1;
+      if (rank === 0) own.push(candidate);
+      else left.push({ candidate, rank, contested });
+    }
+    const nextMs = (own.at(0) ?? candidates.at(-1))?.lastModifiedMs ?? 0;
+    const isOverdue = ({ candidate }: { candidate: Candidate }) =>
+      nextMs - candidate.lastModifiedMs > OVERDUE_MS;
+    const overdue = left.filter(isOverdue).sort((a, b) => a.rank - b.rank);
+    const others = left.filter((one) => !isOverdue(one)).reverse()
+      .sort((a, b) => Number(a.contested) - Number(b.contested) || a.rank - b.rank);
+    return [
+      ...overdue.map(({ candidate }) => ({ candidate, own: false, contested: false })),
+      ...own.map((candidate) => ({ candidate, own: true, contested: false })),
+      ...others.map(({ candidate, contested }) => ({ candidate, own: false, contested })),
+    ];
+  }
+
+  /** With thousands of each, specs times nodes are too many to go through at every poll. */
+  #placesOf(candidates: readonly Candidate[]): ReadonlyMap<string, Place> {
+    const before = this.#places;
+    this.#places = new Map(candidates.map(({ id }) => [
+      id,
+      before.get(id) ?? placeOf(hashOf(id), this.#hashes),
+    ]));
+    return this.#places;
+  }
 }
 
 /** Which node ranks first for a spec, and how many come before the first of the list. */
-function placeOf(spec: number, nodes: readonly number[]): { owner: number; rank: number } {
+function placeOf(spec: number, nodes: readonly number[]): Place {
   const weight = mixed(spec ^ nodes[0]);
   let owner = 0;
   let ownerWeight = weight;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { byAge, type Candidate } from "../../lib/core/candidates.ts";
-import { inOrderOfPreference } from "../../lib/core/shares.ts";
+import { type Preference, Shares } from "../../lib/core/shares.ts";
 
 const candidate = (id: string, lastModifiedMs = 0): Candidate => ({
   id,
@@ -9,6 +9,16 @@ const candidate = (id: string, lastModifiedMs = 0): Candidate => ({
   etag: "1",
   lastModifiedMs,
 });
+
+function inOrderOfPreference(
+  candidates: readonly Candidate[],
+  node: string,
+  nodes: readonly string[],
+): Preference[] {
+  const shares = new Shares(node);
+  shares.among(nodes);
+  return shares.inOrderOfPreference(candidates);
+}
 
 const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
 const MINUTE_MS = 60_000;
@@ -120,4 +130,18 @@ Deno.test("what is a minute older than a node's own oldest comes before it", () 
     assert.equal(first.candidate.id === own, !overdue);
     assert.equal(first.contested, false);
   }
+});
+
+Deno.test("what was ranked at an earlier poll, or among other nodes, makes no difference", () => {
+  const polls = fc.array(fc.tuple(queue, fc.subarray(NODES)), { maxLength: 5 });
+  fc.assert(fc.property(polls, (steps) => {
+    const shares = new Shares("node-a");
+    for (const [candidates, nodes] of steps) {
+      shares.among(nodes);
+      assert.deepEqual(
+        shares.inOrderOfPreference(candidates),
+        inOrderOfPreference(candidates, "node-a", nodes),
+      );
+    }
+  }));
 });
