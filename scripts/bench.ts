@@ -3,6 +3,7 @@
  * are of measurements of the same round of the same run.
  */
 import { parseArgs } from "node:util";
+import { FLEETS, simulationTable } from "./bench/simulated_fleet.ts";
 import { arithmeticTables } from "./bench/fleet_arithmetic.ts";
 import { type Figure, markdownTable, textTable } from "./bench/figures.ts";
 import { machine } from "./bench/machine.ts";
@@ -37,6 +38,7 @@ Usage: deno task bench [options]
   --markdown       the table in Markdown
   --plots FOLDER   also write the plots of rows 2 and 4 there, as SVG
   --arithmetic     no measurement: what large fleets ask of S3, and what that costs
+  --simulation     the same fleets in virtual time, for some minutes of real time
   --help           show this text
 `;
 
@@ -64,12 +66,17 @@ const ROWS: readonly Row[] = [
   takeoverRow,
 ];
 
+/** Virtual minutes of each simulated fleet. */
+const SIMULATED_MINUTES = 5;
+
 /** What the command line asks for. */
 interface Request {
   readonly setting: Setting;
   readonly rows: readonly number[];
   readonly form: "text" | "json" | "markdown";
   readonly plotFolder: string | undefined;
+  /** Fleets in virtual time, and no measurement. */
+  readonly simulation: boolean;
 }
 
 /** Returns a text when that is all that is asked for. Throws an `Error` for a bad command line. */
@@ -85,6 +92,7 @@ export function parseCommandLine(args: readonly string[]): Request | string {
       markdown: { type: "boolean", default: false },
       plots: { type: "string" },
       arithmetic: { type: "boolean", default: false },
+      simulation: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
@@ -101,6 +109,7 @@ export function parseCommandLine(args: readonly string[]): Request | string {
     rows: rows.length === 0 ? ROWS.map((_, index) => index + 1) : rows,
     form: values.json ? "json" : values.markdown ? "markdown" : "text",
     plotFolder: values.plots,
+    simulation: values.simulation,
   };
 }
 
@@ -131,6 +140,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (typeof request === "string") {
     console.log(request);
+    return 0;
+  }
+  if (request.simulation) {
+    console.log(await simulationTable(FLEETS, SIMULATED_MINUTES, request.setting.progress));
     return 0;
   }
   const plots: Plots = new Map();

@@ -57,7 +57,7 @@ export function fleetLoad(model: FleetModel): FleetLoad {
   const scansEachSecond = nodes / (leaseTtlSeconds / 3);
   const polls = busy ? specs : nodes / pollSeconds;
   const peerLists = busy ? Math.min(specs, nodes / PEERS_SECONDS) : 0;
-  const renewals = busy ? nodes / (leaseTtlSeconds / 3) : 0;
+  const renewals = busy ? specs * Math.floor(cellSeconds / (leaseTtlSeconds / 3)) : 0;
   return {
     writes: specs * PER_SPEC.writes + renewals + nodes / heartbeatSeconds,
     deletes: specs * PER_SPEC.deletes,
