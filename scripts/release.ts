@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildTime, compile, parseTargets, ROOT, run, TARGETS, VERSION } from "./compile.ts";
+import { licenseTexts, thirdParties } from "./third_party.ts";
 
 /** What is packed beside the executable; for systemd and for the reader. */
 const COMPANIONS = [
@@ -129,11 +130,13 @@ async function main(args: string[]): Promise<number> {
     const executables = await compile({ targets, output: built, compiler });
     await Deno.mkdir(output, { recursive: true });
     const names = ["install.sh"];
+    const licenses = join(built, "THIRD_PARTY_LICENSES");
+    await Deno.writeTextFile(licenses, licenseTexts(await thirdParties()));
     await Deno.writeTextFile(join(output, "install.sh"), await installer(VERSION, url));
     await Deno.chmod(join(output, "install.sh"), 0o755);
     for (const { target, path } of executables) {
       const name = `cellos-fleet-${VERSION}-${target}`;
-      const companions = COMPANIONS.map((file) => join(ROOT, file));
+      const companions = [...COMPANIONS.map((file) => join(ROOT, file)), licenses];
       names.push(basename(await pack({ executable: path, companions, name, output, time })));
     }
     await writeChecksums(output, names);

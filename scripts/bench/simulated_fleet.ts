@@ -28,6 +28,8 @@ export interface SimulatedFleet {
 /** One way and back takes up to this. */
 const LATENCY_MS = 40;
 const WARM_UP_MS = 180_000;
+/** Specs waiting for each node. */
+const BACKLOG = 0.7;
 const SEED = 7;
 
 /**
@@ -100,8 +102,8 @@ function scenarioOf(model: LaneModel, endMs: number): Scenario {
     ? 0
     : Math.ceil(nodes * endMs / (cellSeconds * 1_000) + nodes);
   const people: PersonAct[] = Array.from({ length: specs }, (_, index) => ({
-    // A backlog at first, and from then on as much as is run.
-    atMs: Math.max(0, (index / nodes - 2) * (cellSeconds ?? 0) * 1_000),
+    // A backlog at first, of less than a page for a thousand nodes; then as much as is run.
+    atMs: Math.max(0, (index / nodes - BACKLOG) * (cellSeconds ?? 0) * 1_000),
     id: `spec-${String(index).padStart(7, "0")}`,
     kind: "submit",
     spec: "{}",

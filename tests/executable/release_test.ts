@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { elfMachine, ROOT } from "../../scripts/compile.ts";
 import { pack, writeChecksums } from "../../scripts/release.ts";
+import { licenseTexts, thirdParties } from "../../scripts/third_party.ts";
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "cellos-fleet-release-" });
@@ -107,3 +108,29 @@ for (const name of WORKFLOWS) {
     }
   });
 }
+
+Deno.test("every package that the program needs is named with its licence and the text of that", async () => {
+  const parties = await thirdParties();
+  const names = parties.map(({ name }) => name.replace(/@[^@]+$/, ""));
+  for (const direct of ["@aws-sdk/client-s3", "@logtape/logtape", "prom-client", "tdigest"]) {
+    assert.ok(names.includes(direct), direct);
+  }
+  for (const ofTests of ["ajv", "fast-check", "yaml"]) assert.ok(!names.includes(ofTests), ofTests);
+  const text = licenseTexts(parties);
+  for (const { name, license } of parties) {
+    assert.ok(text.includes(`\n${name} (${license})\n`), name);
+  }
+  assert.match(text, /Apache License\s+Version 2\.0/);
+});
+
+Deno.test("a licence that is stated without a text is an error, unless another package has it", () => {
+  const party = (name: string, text: string | undefined) => ({ name, license: "MIT", text });
+  assert.throws(() => licenseTexts([party("a@1", undefined)]), /no text of MIT, for a@1/);
+  const text = licenseTexts([
+    party("a@1", undefined),
+    party("b@1", "The text"),
+    party("c@1", "Other"),
+  ]);
+  assert.match(text, /a@1 \(MIT\)\nb@1 \(MIT\)\n\nThe text\n/);
+  assert.match(text, /\nc@1 \(MIT\)\n\nOther\n/);
+});
