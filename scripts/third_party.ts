@@ -14,19 +14,25 @@ export interface ThirdParty {
   readonly text: string | undefined;
 }
 
-/** What of `deno info --json` is used here. */
+/** What of `deno info --json main.ts` is used here. */
 interface ModuleInfo {
   readonly modules: readonly { readonly npmPackage?: string }[];
-  readonly npmPackages: Readonly<Record<string, { localPath: string; dependencies: string[] }>>;
+  readonly npmPackages: Readonly<Record<string, PackageInfo>>;
+}
+
+interface PackageInfo {
+  readonly name: string;
+  readonly version: string;
+  readonly dependencies: readonly string[];
+  readonly registryUrl: string;
 }
 
 const LICENSE_FILE = /^(licen[cs]e|copying)(\.(txt|md))?$/i;
 
 /** The packages that main.ts needs, and all that those need, by name. */
 export async function thirdParties(): Promise<ThirdParty[]> {
-  const info: ModuleInfo = JSON.parse(
-    await run(Deno.execPath(), ["info", "--frozen", "--json", "main.ts"], ROOT),
-  );
+  const { npmCache } = await denoInfo<{ readonly npmCache: string }>();
+  const info = await denoInfo<ModuleInfo>("--frozen", "main.ts");
   const needed = new Set<string>();
   const add = (id: string) => {
     if (needed.has(id)) return;
@@ -35,8 +41,15 @@ export async function thirdParties(): Promise<ThirdParty[]> {
   };
   for (const { npmPackage } of info.modules) if (npmPackage !== undefined) add(npmPackage);
   return await Promise.all(
-    [...needed].sort().map((id) => thirdParty(id, info.npmPackages[id].localPath)),
+    [...needed].sort().map((id) => {
+      const { name, version, registryUrl } = info.npmPackages[id];
+      return thirdParty(id, join(npmCache, new URL(registryUrl).host, name, version));
+    }),
   );
+}
+
+async function denoInfo<Info>(...args: string[]): Promise<Info> {
+  return JSON.parse(await run(Deno.execPath(), ["info", "--json", ...args], ROOT));
 }
 
 async function thirdParty(id: string, folder: string): Promise<ThirdParty> {
