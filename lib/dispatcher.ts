@@ -25,6 +25,9 @@ export interface DispatchSettings {
 const LOOP_BOUND_MS = 120_000;
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_MAX_MS = 60_000;
+/** A listing is used for so many times as long as it took, so that polling is no great part of it. */
+const LISTING_USE = 20;
+const LISTING_USE_MAX_MS = 30_000;
 /** Where nodes compete for the last specs: about what a claim takes, and what nobody notices. */
 const RACE_BACKOFF_BASE_MS = 200;
 const RACE_BACKOFF_MAX_MS = 1_000;
@@ -38,6 +41,7 @@ export class Dispatcher {
   readonly #queue: PendingQueue;
   #dead: DeadClaim[] = [];
   #polledMs = -Infinity;
+  #pollTookMs = 0;
   /** The last poll gave nothing that could be taken. */
   #exhausted = false;
   /** The last poll led to something, so that another one may. */
@@ -121,7 +125,8 @@ export class Dispatcher {
   async #startCandidate(): Promise<boolean> {
     // What is at hand goes stale, since others work on the same queue.
     const ageMs = this.#slots.context.clock.monotonic() - this.#polledMs;
-    if (ageMs >= this.#settings.pollIntervalMs) {
+    const useMs = Math.min(LISTING_USE * this.#pollTookMs, LISTING_USE_MAX_MS);
+    if (ageMs >= Math.max(this.#settings.pollIntervalMs, useMs)) {
       this.#queue.clear();
       return false;
     }
@@ -193,6 +198,7 @@ export class Dispatcher {
       const summary = await this.#queue.poll(() => this.#vitals.expect("poll", LOOP_BOUND_MS));
       // From its end: a listing slower than the interval would be stale before its first candidate.
       this.#polledMs = clock.monotonic();
+      this.#pollTookMs = summary.durationMs;
       this.#worthPolling = false;
       this.#roundComplete = summary.roundComplete;
       this.#vitals.polled();

@@ -146,3 +146,16 @@ Deno.test("a node polls at start, and without a free slot not at all", async () 
   const busy = fleet.events("poll-finished").filter(({ atMs }) => atMs > 1_000 && atMs < 119_000);
   assert.deepEqual(busy, []);
 });
+
+Deno.test("however long the queue and short the interval, an agent at work seldom lists", async () => {
+  const fleet = new Fleet();
+  for (let number = 0; number < 10_000; number++) fleet.submit(`s${number}`);
+  fleet.cell = () => ({ durationMs: 50 });
+  const node = fleet.node("node-1", { pollIntervalMs: 100 });
+  fleet.at(60_000, () => node.drain());
+  await fleet.run();
+  assert.ok(fleet.starts.length > 400, String(fleet.starts.length));
+  const polls = fleet.events("poll-finished");
+  const pollingMs = polls.reduce((sum, { durationMs }) => sum + durationMs, 0);
+  assert.ok(polls.length > 10 && pollingMs < 4_000, `${polls.length} polls, ${pollingMs} ms`);
+});

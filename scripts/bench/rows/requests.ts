@@ -43,7 +43,8 @@ export function requestFigures([plain, pooled]: readonly SpecCost[]): Figure[] {
       name: "more of them with a pool",
       unit: "",
       value: single(more),
-      aim: { text: "at most 1", met: more <= 1 },
+      // A hair is for the sum of nine quotients.
+      aim: { text: "at most 1", met: more <= 1 + 1e-9 },
     },
   ];
 }
