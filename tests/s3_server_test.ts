@@ -301,17 +301,19 @@ withServer("faults and figures by HTTP", { delayMs: 1 }, async (server, request)
   }
 });
 
-Deno.test("the log names each request, its conditions and its end", async () => {
+Deno.test("the log names each request, its prefix or conditions, and its end", async () => {
   const log: RequestLogEntry[] = [];
   await using server = startS3Server({ log: (entry) => log.push(entry) });
   await send(`${server.endpoint}/fleet/k`, put("x", { "if-none-match": "*" }));
   await send(`${server.endpoint}/fleet/k`);
+  await send(`${server.endpoint}/fleet?list-type=2&prefix=a%2F`);
   assert.deepEqual(log, [
     {
       method: "PUT",
       operation: "PutObject",
       bucket: "fleet",
       key: "k",
+      prefix: undefined,
       ifMatch: undefined,
       ifNoneMatch: "*",
       status: 200,
@@ -321,6 +323,17 @@ Deno.test("the log names each request, its conditions and its end", async () => 
       operation: "GetObject",
       bucket: "fleet",
       key: "k",
+      prefix: undefined,
+      ifMatch: undefined,
+      ifNoneMatch: undefined,
+      status: 200,
+    },
+    {
+      method: "GET",
+      operation: "ListObjectsV2",
+      bucket: "fleet",
+      key: "",
+      prefix: "a/",
       ifMatch: undefined,
       ifNoneMatch: undefined,
       status: 200,
