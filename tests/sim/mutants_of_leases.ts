@@ -14,7 +14,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a refused lease write is believed without a look",
     family: "steady",
-    seed: 105,
+    seed: 529,
     edits: [{
       file: HELD,
       find: "      const found = await lookAtLease(this.#context, this.id);",
@@ -166,7 +166,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "an observation goes on over a gap",
     family: "medley",
-    seed: 1023,
+    seed: 2355,
     edits: [{
       file: WATCH,
       find: "const known = gap ? undefined : this.#sightings.get(id);",
@@ -176,7 +176,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "an observation counts from before the listing to after it",
     family: "medley",
-    seed: 1527,
+    seed: 4391,
     edits: [{
       file: WATCH,
       find: "next.set(id, { etag, firstSeenMs: listing.endedMs, lastSeenMs: listing.startedMs });",
@@ -219,7 +219,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "an unanswered write is not waited for",
     family: "hands",
-    seed: 138,
+    seed: 194,
     edits: [{
       file: HELD,
       find: "      await clock.sleep(timing.landingMs, giveUp);\n",
@@ -229,7 +229,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "a plain delete is sent again without a look",
     family: "hands",
-    seed: 70,
+    seed: 114,
     edits: [{
       file: HELD,
       find: "      if (!conditionalDelete) {\n",
@@ -275,7 +275,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
   {
     name: "every try for a lease has the same body",
     family: "steady",
-    seed: 629,
+    seed: 2785,
     edits: [{
       file: ACQUIRE,
       find: "const tried = { ...lease, sequence: lease.sequence + tries - 1 };",

@@ -33,7 +33,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "claimed/ is deleted plainly, without a look at trust",
     family: "medley",
-    seed: 159,
+    seed: 191,
     edits: [{
       file: SETTLE,
       find: `  if (filed === "filed") await held.deleteObject(sourceKey, specEtag);`,
@@ -195,7 +195,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "attempts are forgotten when a claim is given back",
     family: "medley",
-    seed: 2339,
+    seed: 6431,
     edits: [{
       file: SETTLE,
       find: "const metadata = specMetadata(attempt - 1);",
@@ -280,7 +280,7 @@ export const SPEC_MUTANTS: readonly Mutant[] = [
   {
     name: "a release overwrites what was submitted meanwhile",
     family: "hands",
-    seed: 142,
+    seed: 282,
     edits: [{
       file: SETTLE,
       find: `    if (got.outcome !== "absent") return "kept";\n`,
