@@ -40,8 +40,8 @@ export class Dispatcher {
   readonly #drain: AbortSignal;
   readonly #queue: PendingQueue;
   #dead: DeadClaim[] = [];
-  #polledMs = -Infinity;
-  #pollTookMs = 0;
+  /** What is at hand is used until then; others work on the same queue. */
+  #staleAtMs = -Infinity;
   /** The last poll gave nothing that could be taken. */
   #exhausted = false;
   /** The last poll led to something, so that another one may. */
@@ -111,7 +111,7 @@ export class Dispatcher {
     }
     await this.#rest(this.#idleWaitMs());
     this.#exhausted = false;
-    this.#polledMs = -Infinity;
+    this.#staleAtMs = -Infinity;
     return undefined;
   }
 
@@ -123,10 +123,7 @@ export class Dispatcher {
   }
 
   async #startCandidate(): Promise<boolean> {
-    // What is at hand goes stale, since others work on the same queue.
-    const ageMs = this.#slots.context.clock.monotonic() - this.#polledMs;
-    const useMs = Math.min(LISTING_USE * this.#pollTookMs, LISTING_USE_MAX_MS);
-    if (ageMs >= Math.max(this.#settings.pollIntervalMs, useMs)) {
+    if (this.#slots.context.clock.monotonic() >= this.#staleAtMs) {
       this.#queue.clear();
       return false;
     }
@@ -197,8 +194,8 @@ export class Dispatcher {
     try {
       const summary = await this.#queue.poll(() => this.#vitals.expect("poll", LOOP_BOUND_MS));
       // From its end: a listing slower than the interval would be stale before its first candidate.
-      this.#polledMs = clock.monotonic();
-      this.#pollTookMs = summary.durationMs;
+      const useMs = Math.min(LISTING_USE * summary.durationMs, LISTING_USE_MAX_MS);
+      this.#staleAtMs = clock.monotonic() + Math.max(this.#settings.pollIntervalMs, useMs);
       this.#worthPolling = false;
       this.#roundComplete = summary.roundComplete;
       this.#vitals.polled();

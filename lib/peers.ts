@@ -2,7 +2,8 @@
 import { StoreError } from "./core/store_error.ts";
 import type { ClaimContext } from "./claim_context.ts";
 
-const REFRESH_MS = 30_000;
+/** The nodes are listed no sooner than this after the last time. */
+export const PEERS_REFRESH_MS = 30_000;
 /**
  * A record this old is a node's that has left without a word. A good deal longer than heartbeats lie
  * apart, since a node that is missed here is worked against, and one too many merely leaves its share.
@@ -30,7 +31,7 @@ export class Peers {
   /** Lists them again after half a minute. Where that fails the names stay as they are. */
   async refresh(): Promise<void> {
     const { clock, log } = this.#context;
-    if (clock.monotonic() - this.#listedMs < REFRESH_MS) return;
+    if (clock.monotonic() - this.#listedMs < PEERS_REFRESH_MS) return;
     try {
       this.#names = await this.#list();
       this.#failing = false;

@@ -48,9 +48,11 @@ export class PendingQueue {
   #shareTaken = false;
   /** This node has waited for what is contested, and may try it now. */
   #waited = true;
-  /** Pages that the last poll listed, and tries in vain since. */
-  #pages = 0;
-  #triesInVain = 0;
+  /**
+   * How many more tries may be in vain before the next poll: as many in all as the last one took
+   * requests, for then listing again is the cheaper way.
+   */
+  #vainTriesLeft = 0;
   /** Where the next poll goes on; undefined at the start of a round. */
   #cursor: string | undefined;
 
@@ -98,8 +100,7 @@ export class PendingQueue {
     this.#atHand = this.#shares.inOrderOfPreference(worthATry);
     this.#shareTaken = false;
     if (worthATry.length === 0) this.#waited = true;
-    this.#pages = pages;
-    this.#triesInVain = 0;
+    this.#vainTriesLeft = pages;
     return {
       listed,
       runnable: this.#atHand.length,
@@ -180,11 +181,10 @@ export class PendingQueue {
     this.#known.set(candidate, { kind: "held", until: this.#context.clock.monotonic() + forMs });
   }
 
-  /** Once as many tries were in vain as a listing takes requests, listing again is the cheaper way. */
   #cameTooLate(): void {
     this.#window.tooLate();
     this.#waited = false;
-    if (++this.#triesInVain >= this.#pages) this.clear();
+    if (--this.#vainTriesLeft <= 0) this.clear();
   }
 
   /** Says once for each key that it is not a spec's; after very many, no more. */

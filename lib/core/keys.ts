@@ -11,7 +11,7 @@
  * is the id `a.json` and comes back to the same key. Ids with a `.` or `..` segment are not taken.
  */
 
-import { KEY_MAX_BYTES } from "./object_limits.ts";
+import { keyFits } from "./object_limits.ts";
 
 /** The folders that a queue must not be named after. */
 export const STATE_FOLDERS = [
@@ -91,12 +91,7 @@ export class QueueKeys {
 
   /** Whether every key that a spec of this id can get is short enough for a store. */
   fits(id: string): boolean {
-    const longest = [this.terminal("completed", id), this.lease(id), this.cancelMark(id)];
-    const encoder = new TextEncoder();
-    return longest.every((key) =>
-      // Three bytes at most for each unit of a string: most keys need not be encoded to be sure.
-      key.length * 3 <= KEY_MAX_BYTES || encoder.encode(key).length <= KEY_MAX_BYTES
-    );
+    return [this.terminal("completed", id), this.lease(id), this.cancelMark(id)].every(keyFits);
   }
 
   /** Tells specs, leases and marks below `claimed/` apart. */

@@ -12,7 +12,8 @@
  * 2. **One runner.** A holder relies on its lease for a TTL from the *start* of the write that last
  *    renewed it, less an allowance for clocks, and has its cell dead by then (`lease_timing.ts`).
  *    Everybody else waits a whole TTL from the moment they have *seen* that write, which is later
- *    (`lease_watch.ts`), and the holder's own TTL where that is longer. Hence the new holder starts after the old one's cell is gone.
+ *    (`lease_watch.ts`), and the holder's own TTL where that is longer. Hence the new holder starts
+ *    after the old one's cell is gone.
  * 3. **One outcome.** An outcome exists once a *replace* to state `exited` is stored. A holder that
  *    was replaced cannot store it, and files nothing without it. Once stored, anyone who takes the
  *    lease over finds the outcome in it and can only finish that filing.

@@ -4,7 +4,9 @@
  * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html).
  */
 
-export const KEY_MAX_BYTES = 1024;
+const KEY_MAX_BYTES = 1024;
+/** Most bytes that one unit of a string takes in UTF-8. */
+const BYTES_PER_UNIT = 3;
 /** Names and values together. */
 export const METADATA_MAX_BYTES = 2048;
 
@@ -12,12 +14,21 @@ export const METADATA_MAX_BYTES = 2048;
 const METADATA_NAME = /^[a-z0-9][a-z0-9-]*$/;
 const METADATA_VALUE = /^(?:[!-~](?:[ -~]*[!-~])?)?$/;
 
+/** Whether a key is short enough for a store. Most need not be encoded to be sure. */
+export function keyFits(key: string): boolean {
+  return key.length * BYTES_PER_UNIT <= KEY_MAX_BYTES || utf8Bytes(key) <= KEY_MAX_BYTES;
+}
+
+function utf8Bytes(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
 /** Why a key cannot be stored, or undefined when it can. */
 export function keyProblem(key: string): string | undefined {
   if (key === "") return "the key is empty";
   if (!key.isWellFormed()) return "the key is not valid Unicode";
-  const size = new TextEncoder().encode(key).length;
-  return size > KEY_MAX_BYTES ? `the key has ${size} bytes, more than ${KEY_MAX_BYTES}` : undefined;
+  if (keyFits(key)) return undefined;
+  return `the key has ${utf8Bytes(key)} bytes, more than ${KEY_MAX_BYTES}`;
 }
 
 /** Why metadata cannot be stored as it is, or undefined when it can. */

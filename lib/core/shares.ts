@@ -70,12 +70,16 @@ export class Shares {
     if (this.#hashes.length === 1) {
       return candidates.map((candidate) => ({ candidate, own: true, contested: false }));
     }
-    const places = this.#placesOf(candidates);
+    // Specs times nodes are too many to go through at every poll: most specs were there before.
+    const before = this.#places;
+    this.#places = new Map();
     const inShare = this.#hashes.map(() => 0);
     const own: Candidate[] = [];
     const left: { candidate: Candidate; rank: number; contested: boolean }[] = [];
     for (const candidate of candidates) {
-      const { owner, rank } = places.get(candidate.id)!;
+      const place = before.get(candidate.id) ?? placeOf(hashOf(candidate.id), this.#hashes);
+      this.#places.set(candidate.id, place);
+      const { owner, rank } = place;
       const contested = ++inShare[owner] <= ABOUT_TO_BE_TRIED || rank > 1;
       if (rank === 0) own.push(candidate);
       else left.push({ candidate, rank, contested });
@@ -91,16 +95,6 @@ export class Shares {
       ...own.map((candidate) => ({ candidate, own: true, contested: false })),
       ...others.map(({ candidate, contested }) => ({ candidate, own: false, contested })),
     ];
-  }
-
-  /** With thousands of each, specs times nodes are too many to go through at every poll. */
-  #placesOf(candidates: readonly Candidate[]): ReadonlyMap<string, Place> {
-    const before = this.#places;
-    this.#places = new Map(candidates.map(({ id }) => [
-      id,
-      before.get(id) ?? placeOf(hashOf(id), this.#hashes),
-    ]));
-    return this.#places;
   }
 }
 

@@ -3,7 +3,7 @@ import { type OutputLine, OutputLines, OutputTail } from "../core/output_lines.t
 
 /**
  * Bytes read at once, into one buffer for the whole stream. Without it the runtime makes one of 64 KiB
- * for each read, and cells that say nothing leave a hundred megabytes of them for the collector.
+ * for each read, and cells that say nothing leave tens of megabytes of them for the collector.
  */
 const BUFFER_BYTES = 16_384;
 /** How long lines may be handed on before timers and sockets get their turn. */
