@@ -3,7 +3,6 @@
  * are of measurements of the same round of the same run.
  */
 import { parseArgs } from "node:util";
-import { FLEETS, simulationTable } from "./bench/simulated_fleet.ts";
 import { arithmeticTables } from "./bench/fleet_arithmetic.ts";
 import { type Figure, markdownTable, textTable } from "./bench/figures.ts";
 import { machine } from "./bench/machine.ts";
@@ -17,6 +16,7 @@ import { requestFigures, specCosts } from "./bench/rows/requests.ts";
 import { startRow } from "./bench/rows/start.ts";
 import { takeoverRow } from "./bench/rows/takeover.ts";
 import type { Setting } from "./bench/setting.ts";
+import { FLEETS, simulationTable } from "./bench/simulated_fleet.ts";
 
 const USAGE = `Measures the agent against the embedded S3 server
 

@@ -48,8 +48,16 @@ export function textTable(figures: readonly Figure[]): string {
 /** The same table in Markdown. */
 export function markdownTable(figures: readonly Figure[]): string {
   const [headings, ...lines] = cells(figures);
-  const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |\n`;
-  return line(headings) + line(headings.map(() => "---")) + lines.map(line).join("");
+  return markdown(headings, lines);
+}
+
+/** Any table in Markdown. */
+export function markdown(
+  headings: readonly string[],
+  lines: readonly (readonly string[])[],
+): string {
+  return [headings, headings.map(() => "---"), ...lines]
+    .map((texts) => `| ${texts.join(" | ")} |\n`).join("");
 }
 
 /** Three digits are as much as these measurements are good for. */

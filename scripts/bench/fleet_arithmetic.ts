@@ -2,7 +2,8 @@
  * What fleets too large for any one machine ask of S3, by arithmetic: from the requests that the
  * other rows have counted, S3's prices (us-east-1), and what one prefix of a bucket takes.
  */
-import { short } from "./figures.ts";
+import { PEERS_REFRESH_MS } from "../../lib/peers.ts";
+import { markdown, short } from "./figures.ts";
 
 /** Dollars for one request. Deletes are free. */
 const PRICE = { write: 0.005 / 1_000, list: 0.005 / 1_000, get: 0.0004 / 1_000 };
@@ -13,8 +14,6 @@ const PER_SPEC = { writes: 5, deletes: 3, gets: 1 };
 const PAGE_KEYS = 1_000;
 /** A claim is a spec and a lease under `claimed/`. */
 const KEYS_PER_CLAIM = 2;
-/** A node that polls a queue of several specs lists the nodes, one page, no sooner than this. */
-const PEERS_SECONDS = 30;
 const SECONDS_PER_DAY = 86_400;
 
 /** A fleet of which every node is alike: idle, or busy with one cell after the other. */
@@ -37,6 +36,16 @@ export interface FleetLoad {
   readonly lists: number;
 }
 
+/** What the first columns of a table of fleets have. */
+export const FLEET_HEADINGS = [
+  "fleet",
+  "nodes",
+  "writes /s",
+  "deletes /s",
+  "reads /s",
+  "listings /s",
+];
+
 /** The settings that an agent has by default. */
 export const DEFAULTS = {
   lanes: 1,
@@ -47,7 +56,7 @@ export const DEFAULTS = {
 
 /**
  * The load of all lanes together. A busy node lists the queue once for each spec, one page: what it
- * had at hand before the cell is out of date after it.
+ * had at hand before the cell is out of date after it. The nodes it lists along with that, one page.
  */
 export function fleetLoad(model: FleetModel): FleetLoad {
   const { nodes, lanes, pollSeconds, leaseTtlSeconds, heartbeatSeconds, cellSeconds } = model;
@@ -56,7 +65,7 @@ export function fleetLoad(model: FleetModel): FleetLoad {
   const claimPages = busy ? Math.max(1, Math.ceil(nodes / lanes * KEYS_PER_CLAIM / PAGE_KEYS)) : 1;
   const scansEachSecond = nodes / (leaseTtlSeconds / 3);
   const polls = busy ? specs : nodes / pollSeconds;
-  const peerLists = busy ? Math.min(specs, nodes / PEERS_SECONDS) : 0;
+  const peerLists = busy ? Math.min(specs, nodes / (PEERS_REFRESH_MS / 1_000)) : 0;
   const renewals = busy ? specs * Math.floor(cellSeconds / (leaseTtlSeconds / 3)) : 0;
   return {
     writes: specs * PER_SPEC.writes + renewals + nodes / heartbeatSeconds,
@@ -114,18 +123,16 @@ export function arithmeticTables(): string {
     }, [100_000]],
     ["busy, 100 lanes, poll 30 s, lease 300 s, heartbeat 300 s", lanes, [100_000]],
   ];
-  const head = "| fleet | nodes | writes /s | deletes /s | reads /s | listings /s | $ a day | " +
-    "of a lane's limit |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
   const lines = rows.flatMap(([name, model, sizes]) =>
     sizes.map((nodes) => {
       const load = fleetLoad({ ...model, nodes });
       const { writes, deletes, gets, lists } = load;
       const figures = [writes, deletes, gets, lists, dollarsPerDay(load)].map(short);
       const share = `${short(shareOfLimit({ ...model, nodes }) * 100)} %`;
-      return `| ${[name, nodes.toLocaleString("en-US"), ...figures, share].join(" | ")} |\n`;
+      return [name, nodes.toLocaleString("en-US"), ...figures, share];
     })
   );
-  return head + lines.join("") + [
+  return markdown([...FLEET_HEADINGS, "$ a day", "of a lane's limit"], lines) + [
     "",
     `A million specs cost $${short(dollarsPerMillionSpecs())}, whatever the fleet.`,
     `One lane carries ${mostNodes(idle).toLocaleString("en-US")} idle nodes, or ` +

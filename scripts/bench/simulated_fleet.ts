@@ -4,10 +4,23 @@
  * held against the arithmetic for the same fleet.
  */
 import type { RequestFacts } from "../../tests/sim/network_store.ts";
-import { NO_REQUEST_FAULTS, type PersonAct, type Scenario } from "../../tests/sim/scenario.ts";
+import {
+  cellsOf,
+  NO_REQUEST_FAULTS,
+  type PersonAct,
+  PLAIN_NODE,
+  PLAIN_STORE,
+  type Scenario,
+} from "../../tests/sim/scenario.ts";
 import { simulate, type Simulation } from "../../tests/sim/simulation.ts";
-import { short } from "./figures.ts";
-import { DEFAULTS, type FleetLoad, fleetLoad, type FleetModel } from "./fleet_arithmetic.ts";
+import { markdown, short } from "./figures.ts";
+import {
+  DEFAULTS,
+  FLEET_HEADINGS,
+  type FleetLoad,
+  fleetLoad,
+  type FleetModel,
+} from "./fleet_arithmetic.ts";
 
 /** One lane of a fleet: lanes share nothing, so that one of a hundred stands for the others. */
 export type LaneModel = Omit<FleetModel, "lanes">;
@@ -19,7 +32,7 @@ export interface SimulatedFleet {
   readonly started: number;
   /** Tries to create a lease that another node held, or for a spec that was done, for each start. */
   readonly refusedPerSpec: number;
-  /** Share of the time that slots had a cell, from the first to the last spec waiting. */
+  /** Share of the time after the warm-up that slots had a cell; undefined for an idle fleet. */
   readonly slotsInUse: number | undefined;
   /** Promises broken; none, or the rest means nothing. */
   readonly violations: readonly string[];
@@ -110,13 +123,7 @@ function scenarioOf(model: LaneModel, endMs: number): Scenario {
   }));
   return {
     seed: SEED,
-    store: {
-      conditionalDelete: true,
-      etags: "content",
-      deleteOfAbsent: "deleted",
-      pageKeys: 1_000,
-      latencyMs: LATENCY_MS,
-    },
+    store: { ...PLAIN_STORE, latencyMs: LATENCY_MS },
     fleet: {
       ttlMs: leaseTtlSeconds * 1_000,
       killGraceMs: 10_000,
@@ -126,28 +133,15 @@ function scenarioOf(model: LaneModel, endMs: number): Scenario {
       heartbeatIntervalMs: heartbeatSeconds * 1_000,
     },
     nodes: Array.from({ length: nodes }, (_, index) => ({
+      ...PLAIN_NODE,
       name: `node-${index}`,
       // Nodes that started at the same moment would stay in step for a while.
       startsAtMs: Math.round(60_000 * index / nodes),
-      poolId: "",
-      concurrency: 1,
-      fence: "strict",
-      cellTimeoutMs: 0,
-      drainTimeoutMs: 0,
-      exitWhenIdleMs: 0,
-      wallOffsetMs: 0,
-      clockRate: 1,
     })),
     requestFaults: NO_REQUEST_FAULTS,
     incidents: [],
     people,
-    cells: {
-      minDurationMs: (cellSeconds ?? 0) * 1_000,
-      maxDurationMs: (cellSeconds ?? 0) * 1_000,
-      short: 0,
-      failing: 0,
-      ignoresTerm: 0,
-    },
+    cells: cellsOf((cellSeconds ?? 0) * 1_000),
     faultsEndMs: endMs,
     leasesHold: true,
   };
@@ -160,26 +154,20 @@ export interface NamedLane {
 }
 
 const LONG_INTERVALS = { pollSeconds: 30, leaseTtlSeconds: 300, heartbeatSeconds: 300 };
+const IDLE = { cellSeconds: undefined };
+const BUSY = { cellSeconds: 60 };
+const SIZES = [10, 100, 1_000];
 
 /** What the arithmetic says of these fleets is held against a simulation. */
 export const FLEETS: readonly NamedLane[] = [
-  ...lanes("idle, default settings", { ...DEFAULTS, cellSeconds: undefined }, [10, 100, 1_000]),
-  ...lanes("busy with cells of 60 s, default settings", { ...DEFAULTS, cellSeconds: 60 }, [
-    10,
-    100,
+  ...lanes("idle, default settings", { ...DEFAULTS, ...IDLE }, SIZES),
+  ...lanes("busy with cells of 60 s, default settings", { ...DEFAULTS, ...BUSY }, SIZES),
+  ...lanes("idle, poll 30 s, lease 300 s, heartbeat 300 s", { ...LONG_INTERVALS, ...IDLE }, [
     1_000,
   ]),
-  ...lanes("idle, poll 30 s, lease 300 s, heartbeat 300 s", {
-    ...LONG_INTERVALS,
-    cellSeconds: undefined,
-  }, [1_000]),
-  ...lanes(
-    "busy, poll 30 s, lease 300 s, heartbeat 300 s",
-    { ...LONG_INTERVALS, cellSeconds: 60 },
-    [
-      1_000,
-    ],
-  ),
+  ...lanes("busy, poll 30 s, lease 300 s, heartbeat 300 s", { ...LONG_INTERVALS, ...BUSY }, [
+    1_000,
+  ]),
 ];
 
 function lanes(
@@ -196,9 +184,7 @@ export async function simulationTable(
   minutes: number,
   progress: (text: string) => void,
 ): Promise<string> {
-  const head = "| fleet | nodes | writes /s | deletes /s | reads /s | listings /s | " +
-    "refused for a spec | slots in use |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n";
-  let lines = "";
+  const lines: string[][] = [];
   for (const { name, model } of fleets) {
     progress(`simulation: ${model.nodes} nodes, ${name}`);
     const result = await simulateLane(model, minutes);
@@ -209,12 +195,10 @@ export async function simulationTable(
         ? "0"
         : `${short(result.load[kind])} (${short(result.load[kind] / computed[kind])})`
     );
-    const busy = result.slotsInUse !== undefined;
-    const rest = busy
-      ? [short(result.refusedPerSpec), `${short(result.slotsInUse * 100)} %`]
-      : ["", ""];
-    const cells = [name, model.nodes.toLocaleString("en-US"), ...loads, ...rest];
-    lines += `| ${cells.join(" | ")} |\n`;
+    const rest = result.slotsInUse === undefined
+      ? ["", ""]
+      : [short(result.refusedPerSpec), `${short(result.slotsInUse * 100)} %`];
+    lines.push([name, model.nodes.toLocaleString("en-US"), ...loads, ...rest]);
   }
-  return head + lines;
+  return markdown([...FLEET_HEADINGS, "refused for a spec", "slots in use"], lines);
 }

@@ -14,7 +14,7 @@ import { History } from "../sim/history.ts";
 import { NetworkStore, type RequestFacts } from "../sim/network_store.ts";
 import type { Passage, PassageBounds } from "../sim/passage.ts";
 import { SimulatedClock, simulatedEntropy, SimulatedProcess } from "../sim/process.ts";
-import type { NodePlan } from "../sim/scenario.ts";
+import { PLAIN_NODE, PLAIN_STORE } from "../sim/scenario.ts";
 import { Trace } from "../sim/trace.ts";
 import { VirtualTime } from "../sim/virtual_time.ts";
 import { type CellScript, type CellStart, ScriptedCells } from "./scripted_cells.ts";
@@ -82,12 +82,10 @@ export class Fleet {
 
   get #storePlan() {
     return {
+      ...PLAIN_STORE,
       conditionalDelete: this.#conditionalDelete,
-      etags: "content",
-      deleteOfAbsent: "deleted",
-      pageKeys: 1000,
       latencyMs: 2 * LATENCY_MS,
-    } as const;
+    };
   }
 
   /** Does something at a time, as a person would: between any two requests. */
@@ -248,7 +246,7 @@ function contextOf(
 ): AgentContext {
   const { keys, timing, time, logged } = fleet;
   const { poolId = "", maxAttempts = 3, maxSpecBytes = 1024, concurrency = 1 } = options;
-  const clock = new SimulatedClock(process, NODE_PLAN, number);
+  const clock = new SimulatedClock(process, PLAIN_NODE, number);
   return {
     store: fleet.store(process, node),
     clock,
@@ -263,19 +261,6 @@ function contextOf(
     vitals: new Vitals(clock, concurrency),
   };
 }
-
-/** What the simulated clock reads of it: a clock that is right. */
-const NODE_PLAN: Omit<NodePlan, "name"> = {
-  startsAtMs: 0,
-  poolId: "",
-  concurrency: 1,
-  fence: "strict",
-  cellTimeoutMs: 0,
-  drainTimeoutMs: 0,
-  exitWhenIdleMs: 0,
-  wallOffsetMs: 0,
-  clockRate: 1,
-};
 
 function settingsOf(options: NodeOptions): AgentSettings {
   return {

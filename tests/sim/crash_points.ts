@@ -5,7 +5,15 @@
 import type { Host } from "./host.ts";
 import type { RequestFacts } from "./network_store.ts";
 import type { Passage } from "./passage.ts";
-import { NO_REQUEST_FAULTS, type NodePlan, type PersonAct, type Scenario } from "./scenario.ts";
+import {
+  cellsOf,
+  NO_REQUEST_FAULTS,
+  type NodePlan,
+  type PersonAct,
+  PLAIN_NODE,
+  PLAIN_STORE,
+  type Scenario,
+} from "./scenario.ts";
 import { type RunReport, simulate } from "./simulation.ts";
 
 export const TTL_MS = 6_000;
@@ -81,25 +89,17 @@ export interface CrashPoint {
 
 function scenarioOf(life: ClaimLife): Scenario {
   const node = (index: number): NodePlan => ({
+    ...PLAIN_NODE,
     name: `node-${index}`,
     startsAtMs: index === 0 ? 1 : 150 + index * 10,
-    poolId: "",
-    concurrency: 1,
-    fence: "strict",
-    cellTimeoutMs: 0,
-    drainTimeoutMs: 0,
-    exitWhenIdleMs: 0,
-    wallOffsetMs: 0,
-    clockRate: 1,
   });
   const interruptedAtMs = life.interruptedAtMs;
   return {
     seed: 1,
     store: {
+      ...PLAIN_STORE,
       conditionalDelete: life.conditionalDelete,
       etags: life.etags,
-      deleteOfAbsent: "deleted",
-      pageKeys: 1000,
       latencyMs: LATENCY_MS,
     },
     fleet: {
@@ -116,13 +116,7 @@ function scenarioOf(life: ClaimLife): Scenario {
       ? []
       : [{ atMs: interruptedAtMs, kind: "drain", node: 0, interruptAfterMs: 10 }],
     people: life.people,
-    cells: {
-      minDurationMs: life.cellMs,
-      maxDurationMs: life.cellMs,
-      short: 0,
-      failing: life.failing,
-      ignoresTerm: 0,
-    },
+    cells: { ...cellsOf(life.cellMs), failing: life.failing },
     // Long after the others must have taken over, the dead come back.
     faultsEndMs: 6 * TTL_MS,
     leasesHold: false,

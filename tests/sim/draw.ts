@@ -10,6 +10,7 @@ import {
   NO_REQUEST_FAULTS,
   type NodePlan,
   type PersonAct,
+  PLAIN_NODE,
   type RequestFaults,
   type Scenario,
   type StorePlan,
@@ -124,15 +125,10 @@ function drawStrain(seed: number, random: Random): Scenario {
   const apart = random.chance(0.7);
   const clearViews = random.chance(0.7);
   const nodes = Array.from({ length: random.pick([2, 2, 3]) }, (_, index): NodePlan => ({
+    ...PLAIN_NODE,
     name: `node-${index}`,
     startsAtMs: index * 20,
-    poolId: "",
     concurrency: random.pick([1, 2]),
-    fence: "strict",
-    cellTimeoutMs: 0,
-    drainTimeoutMs: 0,
-    exitWhenIdleMs: 0,
-    wallOffsetMs: 0,
     clockRate: apart ? (index === 0 ? 0.99 : 1.01) : random.between(0.99, 1.01),
     requestFaults: clearViews && index > 0 ? NO_REQUEST_FAULTS : undefined,
   }));

@@ -1,5 +1,5 @@
 /** Mutants of what is done about leases: who may rely on one for how long, and act under it. */
-import type { Mutant } from "./mutant.ts";
+import type { Edit, Mutant } from "./mutant.ts";
 
 const ACQUIRE = "lib/acquire_lease.ts";
 const CELL = "lib/cell.ts";
@@ -9,6 +9,14 @@ const PROBE = "lib/probe.ts";
 const TAKEOVERS = "lib/takeovers.ts";
 const TIMING = "lib/core/lease_timing.ts";
 const WATCH = "lib/core/lease_watch.ts";
+
+/** The lifetime that a lease itself states is not waited for. */
+const HOLDERS_LIFETIME_IGNORED: Edit = {
+  file: TAKEOVERS,
+  find:
+    "    if (found.lease !== undefined && scan.unchangedMs(id) < found.lease.ttlMs) continue;\n",
+  replace: "",
+};
 
 export const LEASE_MUTANTS: readonly Mutant[] = [
   {
@@ -118,12 +126,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     family: "medley",
     seed: 15,
     edits: [
-      {
-        file: TAKEOVERS,
-        find:
-          "    if (found.lease !== undefined && scan.unchangedMs(id) < found.lease.ttlMs) continue;\n",
-        replace: "",
-      },
+      HOLDERS_LIFETIME_IGNORED,
       {
         file: WATCH,
         find: "      if (sighting.lastSeenMs - sighting.firstSeenMs >= this.#timing.ttlMs) {",
@@ -137,12 +140,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     family: "medley",
     seed: 3,
     edits: [
-      {
-        file: TAKEOVERS,
-        find:
-          "    if (found.lease !== undefined && scan.unchangedMs(id) < found.lease.ttlMs) continue;\n",
-        replace: "",
-      },
+      HOLDERS_LIFETIME_IGNORED,
       {
         file: WATCH,
         find: "      if (sighting.lastSeenMs - sighting.firstSeenMs >= this.#timing.ttlMs) {",
@@ -154,14 +152,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     name: "a lease is judged by its watcher's lifetime alone",
     family: "medley",
     seed: 63,
-    edits: [
-      {
-        file: TAKEOVERS,
-        find:
-          "    if (found.lease !== undefined && scan.unchangedMs(id) < found.lease.ttlMs) continue;\n",
-        replace: "",
-      },
-    ],
+    edits: [HOLDERS_LIFETIME_IGNORED],
   },
   {
     name: "an observation goes on over a gap",
@@ -189,12 +180,7 @@ export const LEASE_MUTANTS: readonly Mutant[] = [
     family: "medley",
     seed: 7,
     edits: [
-      {
-        file: TAKEOVERS,
-        find:
-          "    if (found.lease !== undefined && scan.unchangedMs(id) < found.lease.ttlMs) continue;\n",
-        replace: "",
-      },
+      HOLDERS_LIFETIME_IGNORED,
       {
         file: "lib/claim_scan.ts",
         find: "    return this.#watch.dead().filter(",

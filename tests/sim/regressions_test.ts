@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import type { RequestFacts } from "./network_store.ts";
 import type { Passage } from "./passage.ts";
-import { NO_REQUEST_FAULTS, type PersonAct, type Scenario } from "./scenario.ts";
+import {
+  cellsOf,
+  NO_REQUEST_FAULTS,
+  type PersonAct,
+  PLAIN_NODE,
+  PLAIN_STORE,
+  type Scenario,
+} from "./scenario.ts";
 import { simulate } from "./simulation.ts";
 
 const TTL_MS = 6_000;
@@ -16,14 +23,7 @@ function scenario(changes: {
 }): Scenario {
   return {
     seed: changes.seed ?? 1,
-    store: {
-      conditionalDelete: true,
-      etags: "content",
-      deleteOfAbsent: "deleted",
-      pageKeys: 1000,
-      latencyMs: 20,
-      ...changes.store,
-    },
+    store: { ...PLAIN_STORE, latencyMs: 20, ...changes.store },
     fleet: {
       ttlMs: TTL_MS,
       killGraceMs: 1_000,
@@ -33,27 +33,14 @@ function scenario(changes: {
       heartbeatIntervalMs: 60_000,
     },
     nodes: changes.startsAtMs.map((startsAtMs, index) => ({
+      ...PLAIN_NODE,
       name: `node-${index}`,
       startsAtMs,
-      poolId: "",
-      concurrency: 1,
-      fence: "strict",
-      cellTimeoutMs: 0,
-      drainTimeoutMs: 0,
-      exitWhenIdleMs: 0,
-      wallOffsetMs: 0,
-      clockRate: 1,
     })),
     requestFaults: NO_REQUEST_FAULTS,
     incidents: [],
     people: changes.people ?? [],
-    cells: {
-      minDurationMs: changes.cellMs ?? 10,
-      maxDurationMs: changes.cellMs ?? 10,
-      short: 0,
-      failing: 0,
-      ignoresTerm: 0,
-    },
+    cells: cellsOf(changes.cellMs ?? 10),
     faultsEndMs: 60_000,
     leasesHold: true,
   };

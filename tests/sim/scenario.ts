@@ -164,3 +164,35 @@ export const NO_REQUEST_FAULTS: RequestFaults = {
   slow: 0,
   brokenQuickly: 0.5,
 };
+
+/** A node of no pool with one slot, a right clock, and everything else at its default; but a name. */
+export const PLAIN_NODE: Omit<NodePlan, "name"> = {
+  startsAtMs: 0,
+  poolId: "",
+  concurrency: 1,
+  fence: "strict",
+  cellTimeoutMs: 0,
+  drainTimeoutMs: 0,
+  exitWhenIdleMs: 0,
+  wallOffsetMs: 0,
+  clockRate: 1,
+};
+
+/** A store as S3 itself is, but for how long it takes. */
+export const PLAIN_STORE: Omit<StorePlan, "latencyMs"> = {
+  conditionalDelete: true,
+  etags: "content",
+  deleteOfAbsent: "deleted",
+  pageKeys: 1000,
+};
+
+/** Cells that all run for so long, and end well. */
+export function cellsOf(durationMs: number): CellPlan {
+  return {
+    minDurationMs: durationMs,
+    maxDurationMs: durationMs,
+    short: 0,
+    failing: 0,
+    ignoresTerm: 0,
+  };
+}
